@@ -97,9 +97,11 @@ public:
                                      std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct) const;
     /**
      * The virial tensor W_ab = sum over pairs of F_a r_b. The pressure is (N kT + tr W / 3)/V.
-     * @param[out] virial  row major [9], measured in kJ/mol
+     * @param[out] virial            row major [9], measured in kJ/mol
+     * @param[out] traceDerivatives  d(tr W)/dc, [typePair*numCoefficients + k], dimensionless
      */
-    void computeVirial(OpenMM::Context& context, std::vector<double>& virial) const;
+    void computeVirial(OpenMM::Context& context, std::vector<double>& virial,
+                       std::vector<double>& traceDerivatives) const;
 
 protected:
     OpenMM::ForceImpl* createImpl() const;

@@ -37,8 +37,12 @@ public:
     virtual void computeHessianVectorProduct(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& lambda,
                                              std::vector<OpenMM::Vec3>& product,
                                              std::vector<double>& parameterProduct) = 0;
-    /** Virial tensor W_ab = sum_{i<j} F_ij,a r_ij,b (kJ/mol), row major [9]; pressure = (N kT + tr W / 3)/V. */
-    virtual void computeVirial(OpenMM::ContextImpl& context, std::vector<double>& virial) = 0;
+    /**
+     * Virial tensor W_ab = sum_{i<j} F_ij,a r_ij,b (kJ/mol), row major [9]; pressure = (N kT + tr W / 3)/V.
+     * traceDerivatives: d(tr W)/dc = -sum_{i<j} r B'_k(r), [typePair*numCoefficients + k], dimensionless.
+     */
+    virtual void computeVirial(OpenMM::ContextImpl& context, std::vector<double>& virial,
+                               std::vector<double>& traceDerivatives) = 0;
 };
 
 } // namespace OpenMMGrad
