@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Uniform cubic B-splines on [0, cutoff]: the basis of ``plugin/openmmapi/include/SplineBasis.h``, in torch."""
+"""Uniform cubic B-splines on [0, cutoff]: the basis of plugin/openmmapi/include/SplineBasis.h, in torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class SplineGrid:
     r"""The grid and the basis of :math:`u(r) = \sum_k c_k B_k(r)`, k = 0 .. K-1.
 
     There are K-3 intervals of width h = cutoff/(K-3). In interval i, with t = r/h - i, the four splines
-    :math:`B_i .. B_{i+3}` are non-zero. Everything is zero for r >= cutoff. Where the last three coefficients are
-    zero, u, u' and u'' are continuous and vanish at the cutoff. A negative r continues the first interval's cubic.
+    :math:`B_i .. B_{i+3}` are non-zero. Everything is zero for r >= cutoff. Where the last three coefficients
+    are zero, u, u' and u'' are continuous and vanish at the cutoff. A negative r continues the cubic of the
+    first interval.
 
     Parameters
     ----------
@@ -142,16 +143,16 @@ class SplineGrid:
     def extend_core(self, c: Tensor, i_core: int | Tensor) -> Tensor:
         """Continue u quadratically, C2, below knot ``i_core``.
 
-        Coefficients k < i_core are replaced by the sequence c_k = 3 c_{k+1} - 3 c_{k+2} + c_{k+3} (a vanishing third
-        derivative), here in closed form: the parabola in k through the three coefficients from i_core on.
+        Coefficients k < i_core are replaced by the sequence c_k = 3 c_{k+1} - 3 c_{k+2} + c_{k+3} (a vanishing
+        third derivative), here in closed form: the parabola in k through the three coefficients from i_core on.
 
         Parameters
         ----------
         c
             [..., K], kJ/mol.
         i_core
-            Index of the knot where the data begin, 0 .. K-4; 0 changes nothing. An int, or an integer tensor of
-            the shape of c without its last axis.
+            Index of the knot where the data begin, 0 .. K-4; 0 changes nothing. An int, or an integer tensor
+            of the shape of c without its last axis.
 
         Returns
         -------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Units: nm, ps, amu, kJ/mol, K, e inside; ``openmm.unit.Quantity`` at the border only; reduced units both ways."""
+"""Units: nm, ps, amu, kJ/mol, K, e inside; openmm Quantities at the border only; reduced units both ways."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def plain(value: Any, unit: str) -> Any:
     """The number behind ``value``, in ``unit``.
 
     Floats, arrays and tensors are taken to be in ``unit`` already and pass through unchanged. An
-    ``openmm.unit.Quantity`` becomes a float, or an ndarray where it holds a list or an array; so does a list of
-    numbers or of Quantities. openmm is imported only when a Quantity is given.
+    ``openmm.unit.Quantity`` becomes a float, or an ndarray where it holds a list or an array; so does a list
+    of numbers or of Quantities. openmm is imported only when a Quantity is given.
 
     Parameters
     ----------
     value
         A number, array, tensor, list or Quantity.
     unit
-        Made of nm, ps, amu, kJ, mol, K, e, bar, angstrom, radian with ``*``, ``/`` and ``^``, as in "kJ/mol/nm^2".
+        Made of nm, ps, amu, kJ, mol, K, e, bar, angstrom, radian with ``*``, ``/``, ``^``: "kJ/mol/nm^2".
 
     Raises
     ------
