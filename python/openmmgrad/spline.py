@@ -81,6 +81,22 @@ class SplineGrid:
         """[K-2] from 0 to the cutoff, nm."""
         return torch.arange(self.n_intervals + 1, dtype=torch.float64) * self.width
 
+    @property
+    def supports_end(self) -> Tensor:
+        """[K]: B_k(r) = 0 for all r beyond supports_end[k], nm."""
+        ends = (torch.arange(self.n_coefficients, dtype=torch.float64) + 1) * self.width
+        return ends.clamp(max=self.cutoff)
+
+    @property
+    def centres(self) -> Tensor:
+        """Where each spline is largest, [K], nm: (k-1) h, so from -h to the cutoff + h."""
+        return (torch.arange(self.n_coefficients, dtype=torch.float64) - 1) * self.width
+
+    @property
+    def support_ends(self) -> Tensor:
+        """Where each spline ends, [K], nm: (k+1) h."""
+        return (torch.arange(self.n_coefficients, dtype=torch.float64) + 1) * self.width
+
     def _locate(self, r: Tensor, derivative: int) -> tuple[Tensor, Tensor]:
         """Interval i and the four non-zero splines [..., 4] there (0 beyond the cutoff)."""
         scaled = r / self.width
@@ -143,8 +159,8 @@ class SplineGrid:
     def extend_core(self, c: Tensor, i_core: int | Tensor) -> Tensor:
         """Continue u quadratically, C2, below knot ``i_core``.
 
-        Coefficients k < i_core are replaced by the sequence c_k = 3 c_{k+1} - 3 c_{k+2} + c_{k+3} (a vanishing
-        third derivative), here in closed form: the parabola in k through the three coefficients from i_core on.
+        Coefficients k < i_core are replaced by the sequence c_k = 3 c_{k+1} - 3 c_{k+2} + c_{k+3} (no
+        third derivative), here in closed form: the parabola in k through the three coefficients from i_core.
 
         Parameters
         ----------
