@@ -12,6 +12,8 @@
 
 namespace OpenMMGrad {
 
+class LearnablePairForceImpl;
+
 /**
  * A pair potential u_ab(r) = sum_k c_ab,k B_k(r) between particles of types a and b: uniform cubic B-splines on
  * [0, cutoff], one vector of coefficients per unordered pair of types (see SplineBasis.h). The last three
@@ -107,6 +109,7 @@ protected:
     OpenMM::ForceImpl* createImpl() const;
 
 private:
+    LearnablePairForceImpl& getImpl(OpenMM::Context& context) const;
     int numTypes, numCoefficients;
     double cutoff;
     NonbondedMethod nonbondedMethod;

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Makes sure that OpenMM has loaded our kernels.
+
+Our libraries are installed next to OpenMM's, so `import openmm` loads them. It does not when OPENMM_PLUGIN_DIR points
+elsewhere, or when openmm and openmmgrad live in different directories: then they are loaded from here.
+"""
+
+import sys
+from pathlib import Path
+
+import openmm
+
+
+def plugin_directories() -> list[Path]:
+    """Where an installation may have put libOpenMMGrad's plugins, in the order in which they are tried."""
+    installed = [Path(entry) / "OpenMM.libs" / "lib" / "plugins" for entry in sys.path if entry]
+    beside = Path(__file__).resolve().parent.parent / "OpenMM.libs" / "lib" / "plugins"
+    return [beside, *installed, Path(sys.prefix) / "lib" / "plugins"]
+
+
+def loaded_plugins() -> list[str]:
+    """The paths of our platform libraries that OpenMM loaded by itself."""
+    return [path for path in openmm.pluginLoadedLibNames if Path(path).name.startswith("libOpenMMGrad")]
+
+
+def load_plugins() -> list[str]:
+    """Load our platform libraries unless OpenMM has, and return their paths.
+
+    Raises
+    ------
+    ImportError
+        If none can be found or loaded; the message lists what OpenMM could not load, and why.
+    """
+    loaded = loaded_plugins()
+    if loaded:
+        return loaded
+    problems = []
+    for directory in plugin_directories():
+        for library in sorted(directory.glob("libOpenMMGrad*")):
+            try:
+                openmm.Platform.loadPluginLibrary(str(library))
+                loaded.append(str(library))
+            except openmm.OpenMMException as error:
+                problems.append(str(error))
+        if loaded:
+            openmm.pluginLoadedLibNames = (*openmm.pluginLoadedLibNames, *loaded)
+            return loaded
+    problems += openmm.Platform.getPluginLoadFailures()
+    reasons = "".join(f"\n  {problem}" for problem in problems) or " nothing: no library was found"
+    raise ImportError(
+        f"openmmgrad: the kernels (libOpenMMGrad*) were expected in one of "
+        f"{[str(directory) for directory in plugin_directories()]}, found:{reasons}\n"
+        f"Install openmm-grad and openmm with the same pip into the same environment; "
+        f"`python -m openmm.testInstallation` shows OpenMM's own state."
+    )
