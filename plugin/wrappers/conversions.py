@@ -4,7 +4,7 @@ from openmm import unit as _unit
 
 
 def _plain(value, expected_unit):
-    """A float, or an array of float64, of a number or a Quantity."""
+    """A C-contiguous array of float64 (a scalar for a scalar), of a plain value or a Quantity."""
     if _unit.is_quantity(value):
         if not value.unit.is_compatible(expected_unit):
             raise ValueError(
@@ -12,7 +12,7 @@ def _plain(value, expected_unit):
                 f"Convert it, or give a plain number in {expected_unit}."
             )
         value = value.value_in_unit(expected_unit)
-    return value if isinstance(value, float) else _numpy.ascontiguousarray(value, dtype=_numpy.float64)[()]
+    return _numpy.asarray(value, dtype=_numpy.float64, order="C")[()]
 
 
 def _integers(values, what):
