@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "CpuPairList.h"
+#include "openmm/OpenMMException.h"
+#include <algorithm>
+#include <sstream>
+
+using namespace OpenMM;
+using namespace std;
+
+namespace OpenMMGrad {
+
+CpuPairList::CpuPairList(int numParticles, double cutoff, double padding, bool periodic,
+                         const PairSelection& selection)
+    : numParticles(numParticles), cutoff(cutoff), padding(padding), range((cutoff + padding) * (1 + 1e-6)),
+      selection(selection), geometry(periodic, range), version(0), order(numParticles), numPartners(numParticles),
+      partners(numParticles), builtAt(numParticles), heights(numParticles) {}
+
+long long CpuPairList::getMemory() const {
+    long long bytes = 0;
+    for (const vector<int>& entries : storage)
+        bytes += entries.capacity() * sizeof(int);
+    return bytes;
+}
+
+void CpuPairList::build(const vector<Vec3>& positions, const Vec3* boxVectors, ThreadPool& threads) {
+    for (int i = 0; i < numParticles; i++)
+        for (int k = 0; k < 3; k++)
+            if (!(fabs(positions[i][k]) <= 1e8)) {
+                stringstream message;
+                message << "LearnablePairForce: coordinates must be finite and within 1e8 nm, found " << positions[i][k]
+                        << " nm for particle " << i << ". Check the positions, or use a smaller time step.";
+                throw OpenMMException(message.str());
+            }
+    geometry.setVectors(boxVectors);
+    sortParticles(positions);
+    const int numThreads = threads.getNumThreads();
+    storage.resize(numThreads);
+    threads.execute([&](ThreadPool&, int thread) {
+        findPartners(thread * static_cast<long long>(numParticles) / numThreads,
+                     (thread + 1) * static_cast<long long>(numParticles) / numThreads, storage[thread]);
+    });
+    threads.waitForThreads();
+    shareOut(numThreads);
+    version++;
+}
+
+void CpuPairList::sortParticles(const vector<Vec3>& positions) {
+    struct Place {
+        uint64_t key;
+        double height;
+        int particle;
+    };
+    const bool open = geometry.getShape() == CpuPairGeometry::Open;
+    for (int k = 0; k < 2; k++) {
+        const double perVector = 2 * geometry.getWidth(k) / range;
+        numColumns[k] = open ? numeric_limits<int>::max() : static_cast<int>(max(1.0, min(perVector, 1e6)));
+        reach[k] = open ? 2 : static_cast<int>(ceil(range * numColumns[k] / geometry.getWidth(k)));
+    }
+    vector<Place> places(numParticles);
+    for (int i = 0; i < numParticles; i++) {
+        uint64_t cell[2];
+        double height = positions[i][2];
+        if (open)
+            for (int k = 0; k < 2; k++) // far-off columns merge; neighbouring ones stay neighbours
+                cell[k] = static_cast<uint64_t>(min(max(floor(2 * positions[i][k] / range) + 1e9, 0.0), 2e9));
+        else {
+            Vec3 f = geometry.toFractions(positions[i]);
+            for (int k = 0; k < 3; k++)
+                f[k] -= floor(f[k]);
+            for (int k = 0; k < 2; k++)
+                cell[k] = min(static_cast<int>(f[k] * numColumns[k]), numColumns[k] - 1);
+            height = f[2] * geometry.getWidth(2);
+        }
+        places[i] = Place{cell[0] << 32 | cell[1], height, i};
+    }
+    sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+        return a.key != b.key ? a.key < b.key : a.height != b.height ? a.height < b.height : a.particle < b.particle;
+    });
+    columns.clear();
+    for (int i = 0; i < numParticles; i++) {
+        order[i] = places[i].particle;
+        heights[i] = places[i].height;
+        builtAt[i] = positions[places[i].particle];
+        if (columns.empty() || columns.back().key != places[i].key)
+            columns.push_back(Column{places[i].key, i});
+    }
+    columns.push_back(Column{numeric_limits<uint64_t>::max(), numParticles});
+}
+
+/** The columns within reach of a column, itself and later ones only: each pair is found from its earlier member. */
+void CpuPairList::findRuns(int column, vector<Run>& runs) const {
+    const bool open = geometry.getShape() == CpuPairGeometry::Open;
+    const double boxHeight = geometry.getWidth(2);
+    const bool wraps = !open && 2 * range < boxHeight;
+    const int64_t centre[2] = {static_cast<int64_t>(columns[column].key >> 32),
+                               static_cast<int64_t>(columns[column].key & 0xffffffff)};
+    // Per axis the cells within reach, as up to two intervals inside the box.
+    int64_t intervals[2][2][2];
+    int numIntervals[2];
+    for (int k = 0; k < 2; k++) {
+        const int64_t n = numColumns[k], low = centre[k] - reach[k], high = centre[k] + reach[k];
+        int count = 0;
+        auto add = [&](int64_t from, int64_t to) {
+            intervals[k][count][0] = from;
+            intervals[k][count++][1] = to;
+        };
+        if (!open && 2 * reach[k] + 1 >= n)
+            add(0, n - 1);
+        else {
+            add(max<int64_t>(low, 0), min(high, n - 1));
+            if (!open && low < 0)
+                add(low + n, n - 1);
+            if (!open && high >= n)
+                add(0, high - n);
+        }
+        numIntervals[k] = count;
+    }
+    runs.clear();
+    for (int ix = 0; ix < numIntervals[0]; ix++)
+        for (int64_t x = intervals[0][ix][0]; x <= intervals[0][ix][1]; x++)
+            for (int iy = 0; iy < numIntervals[1]; iy++) {
+                const uint64_t row = static_cast<uint64_t>(x) << 32;
+                auto it = lower_bound(columns.begin() + column, columns.end() - 1, row | intervals[1][iy][0],
+                                      [](const Column& c, uint64_t key) { return c.key < key; });
+                for (; it->key <= (row | intervals[1][iy][1]); ++it) {
+                    const int begin = it->begin, end = (it + 1)->begin;
+                    runs.push_back(Run{begin, end, 0.0, begin, begin});
+                    if (wraps) {
+                        runs.push_back(Run{begin, end, boxHeight, begin, begin});
+                        runs.push_back(Run{begin, end, -boxHeight, begin, begin});
+                    }
+                }
+            }
+}
+
+void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
+    const bool open = geometry.getShape() == CpuPairGeometry::Open;
+    const double window = !open && 2 * range >= geometry.getWidth(2) ? numeric_limits<double>::infinity() : range;
+    vector<Run> runs;
+    vector<int> mark(selection.exclusions.empty() ? 0 : numParticles, -1);
+    size_t used = 0;
+    auto later = [](int i, const Column& c) { return i < c.begin; };
+    for (int i = begin, column = -1; i < end; i++) {
+        if (column < 0 || i == columns[column + 1].begin) {
+            column = upper_bound(columns.begin(), columns.end(), i, later) - columns.begin() - 1;
+            findRuns(column, runs);
+        }
+        const double lowest = heights[i] - window, highest = heights[i] + window;
+        int count = 0;
+        for (Run& run : runs) {
+            while (run.first < run.end && heights[run.first] + run.shift < lowest)
+                run.first++;
+            while (run.last < run.end && heights[run.last] + run.shift <= highest)
+                run.last++;
+            const int first = max(run.first, i + 1);
+            if (first >= run.last)
+                continue;
+            const size_t needed = used + count + (run.last - first) + 8;
+            if (entries.size() < needed)
+                entries.resize(max(needed, entries.size() + entries.size() / 2));
+            count += keepWithinRange(i, first, run.last, &entries[used + count]);
+        }
+        numPartners[i] = keepSelected(i, entries.data() + used, count, mark);
+        used += numPartners[i];
+    }
+    const int* next = entries.data();
+    for (int i = begin; i < end; i++) {
+        partners[i] = next;
+        next += numPartners[i];
+    }
+}
+
+int CpuPairList::keepWithinRange(int sorted, int begin, int end, int* entries) const {
+    const double limit = range * range;
+    int count = 0;
+    for (int j = begin; j < end; j++) {
+        entries[count] = 4 * j;
+        count += geometry.findShortestSquare(builtAt[sorted] - builtAt[j]) < limit;
+    }
+    return count;
+}
+
+int CpuPairList::keepSelected(int sorted, int* entries, int count, vector<int>& mark) const {
+    const int i = order[sorted];
+    if (!selection.exclusions.empty() && !selection.exclusions[i].empty()) {
+        for (int j : selection.exclusions[i])
+            mark[j] = i;
+        count = remove_if(entries, entries + count, [&](int entry) { return mark[order[entry / 4]] == i; }) - entries;
+    }
+    if (!selection.inSet1.empty())
+        count = remove_if(entries, entries + count, [&](int entry) {
+                    const int j = order[entry / 4];
+                    return ((selection.inSet1[i] & selection.inSet2[j]) | (selection.inSet2[i] & selection.inSet1[j])) == 0;
+                }) - entries;
+    return count;
+}
+
+void CpuPairList::shareOut(int numThreads) {
+    const int perParticle = 8; // what a particle costs beside its pairs, in pairs
+    long long total = 0, passed = 0;
+    for (int i = 0; i < numParticles; i++)
+        total += numPartners[i] + perParticle;
+    shares.assign(1, 0);
+    for (int i = 0; i < numParticles; i++) {
+        while (static_cast<long long>(shares.size()) * total <= passed * numThreads)
+            shares.push_back(i);
+        passed += numPartners[i] + perParticle;
+    }
+    shares.resize(numThreads + 1, numParticles);
+}
+
+} // namespace OpenMMGrad
