@@ -82,12 +82,6 @@ class SplineGrid:
         return torch.arange(self.n_intervals + 1, dtype=torch.float64) * self.width
 
     @property
-    def supports_end(self) -> Tensor:
-        """[K]: B_k(r) = 0 for all r beyond supports_end[k], nm."""
-        ends = (torch.arange(self.n_coefficients, dtype=torch.float64) + 1) * self.width
-        return ends.clamp(max=self.cutoff)
-
-    @property
     def centres(self) -> Tensor:
         """Where each spline is largest, [K], nm: (k-1) h, so from -h to the cutoff + h."""
         return (torch.arange(self.n_coefficients, dtype=torch.float64) - 1) * self.width
