@@ -3,7 +3,6 @@
 #include "SplineBasis.h"
 #include "openmm/internal/ContextImpl.h"
 #include "openmm/reference/ReferenceForce.h"
-#include "openmm/reference/ReferenceNeighborList.h"
 #include "openmm/reference/ReferencePlatform.h"
 #include <algorithm>
 #include <cmath>
@@ -76,22 +75,29 @@ template <class Visit>
 void ReferenceCalcLearnablePairForceKernel::forEachPair(ContextImpl& context, Visit visit) const {
     const vector<Vec3>& x = *dataOf(context).positions;
     const Vec3* box = dataOf(context).periodicBoxVectors;
-    NeighborList candidates;
-    computeNeighborListVoxelHash(candidates, x.size(), x, exclusions, box, periodic, cutoff);
-    for (const AtomPair& candidate : candidates) {
-        const int i = candidate.first, j = candidate.second;
-        if (hasGroups && !((inSet1[i] & inSet2[j]) | (inSet2[i] & inSet1[j])))
-            continue;
-        const Vec3 delta = periodic ? ReferenceForce::getDeltaRPeriodic(x[j], x[i], box) : x[i] - x[j];
-        const double r = sqrt(delta.dot(delta));
-        if (!(r < cutoff))
-            continue;
-        const int interval = min(static_cast<int>(r * inverseWidth), numCoefficients - 4);
-        const int pairIndex = typePairs[types[i] * numTypes + types[j]];
-        // Two particles in the same place have no direction: by symmetry their force and its derivatives are zero.
-        const Vec3 e = r > 0 ? delta / r : Vec3();
-        visit(Pair{i, j, r, e, pairIndex * numCoefficients + interval, r * inverseWidth - interval});
-    }
+    // All pairs, not OpenMM's voxel list: that one misses pairs in a skewed box of twice the cutoff.
+    for (int i = 0; i < static_cast<int>(x.size()); i++)
+        for (int j = 0; j < i; j++) {
+            const Vec3 delta = periodic ? ReferenceForce::getDeltaRPeriodic(x[j], x[i], box) : x[i] - x[j];
+            const double r = sqrt(delta.dot(delta));
+            if (r < cutoff && interact(i, j))
+                visit(makePair(i, j, r, delta));
+        }
+}
+
+bool ReferenceCalcLearnablePairForceKernel::interact(int i, int j) const {
+    if (exclusions[i].count(j) != 0)
+        return false;
+    return !hasGroups || ((inSet1[i] & inSet2[j]) | (inSet2[i] & inSet1[j])) != 0;
+}
+
+ReferenceCalcLearnablePairForceKernel::Pair
+ReferenceCalcLearnablePairForceKernel::makePair(int i, int j, double r, const Vec3& delta) const {
+    const int interval = min(static_cast<int>(r * inverseWidth), numCoefficients - 4);
+    const int typePair = typePairs[types[i] * numTypes + types[j]];
+    // Two particles in the same place have no direction: by symmetry their force and its derivatives are zero.
+    const Vec3 e = r > 0 ? delta / r : Vec3();
+    return {i, j, r, e, typePair * numCoefficients + interval, r * inverseWidth - interval};
 }
 
 double ReferenceCalcLearnablePairForceKernel::combine(int first, const double basis[4]) const {

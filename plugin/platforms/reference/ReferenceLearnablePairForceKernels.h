@@ -38,6 +38,8 @@ private:
     };
     /** Call visit(Pair) once for every pair closer than the cutoff that is neither excluded nor outside the groups. */
     template <class Visit> void forEachPair(OpenMM::ContextImpl& context, Visit visit) const;
+    bool interact(int i, int j) const;
+    Pair makePair(int i, int j, double r, const OpenMM::Vec3& delta) const;
     /** sum_m c_{first+m} basis[m] */
     double combine(int first, const double basis[4]) const;
 
