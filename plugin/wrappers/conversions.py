@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+# SWIG copies this file into the module, before the class.
 import numpy as _numpy
 import openmm as _openmm
 from openmm import unit as _unit
@@ -20,8 +22,11 @@ def _integers(values, what):
     array = _numpy.asarray(list(values) if isinstance(values, (set, frozenset)) else values)
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(
-            f"LearnablePairForce: {what} must be integers, found {array.dtype}. Use indices, not masks or floats."
+            f"LearnablePairForce: {what} must be integers, found {array.dtype}. "
+            f"Use indices, not masks or floats."
         )
     if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
-        raise ValueError(f"LearnablePairForce: {what} must fit into 32 bits, found {array.max()}. Check the indices.")
+        raise ValueError(
+            f"LearnablePairForce: {what} must fit into 32 bits, found {array.max()}. Check the indices."
+        )
     return _numpy.ascontiguousarray(array, dtype=_numpy.intc)
