@@ -2,7 +2,8 @@
 """Makes sure that OpenMM has loaded our kernels.
 
 Our libraries are installed next to OpenMM's, so `import openmm` loads them. It does not when
-OPENMM_PLUGIN_DIR points elsewhere, or when openmm and openmmgrad live in different directories: then they are loaded from here.
+OPENMM_PLUGIN_DIR points elsewhere, or when openmm and openmmgrad live in different directories: then they are
+loaded from here.
 """
 
 import sys

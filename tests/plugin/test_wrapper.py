@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The Python face of LearnablePairForce: arrays, units, ownership, XML, threads. Physics: see the C++ tests."""
+"""The Python face of LearnablePairForce: arrays, units, ownership, XML, threads. Physics: the C++ tests."""
 
 import copy
 import gc
