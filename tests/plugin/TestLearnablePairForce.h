@@ -258,6 +258,17 @@ inline void testVirialIsMinusStrainDerivative(const Setup& setup) {
         }
 }
 
+inline void testTypePairsAreOrdered(const Setup&) {
+    const OpenMMGrad::LearnablePairForce force(4, 1.0, 20);
+    ASSERT_EQUAL(10, force.getNumTypePairs());
+    int index = 0;
+    for (int a = 0; a < 4; a++)
+        for (int b = a; b < 4; b++, index++) {
+            ASSERT_EQUAL(index, force.getTypePairIndex(a, b));
+            ASSERT_EQUAL(index, force.getTypePairIndex(b, a));
+        }
+}
+
 inline void testVanishesSmoothlyAtCutoff(const Setup& setup) {
     for (double cutoff : {1.0, 0.9, 1.0 / 3, 1.1234567}) {
         Case c = makeCase(2, false, false, 81, 1);
@@ -341,6 +352,7 @@ inline int runTests(const Setup& setup) {
         {"Hessian is symmetric and blind to translation", testHessianIsSymmetricAndBlindToTranslation},
         {"symmetries", testSymmetries},
         {"virial is minus strain derivative", testVirialIsMinusStrainDerivative},
+        {"pairs of types are ordered", testTypePairsAreOrdered},
         {"vanishes smoothly at cutoff", testVanishesSmoothlyAtCutoff},
         {"several forces in one System", testSeveralForcesInOneSystem},
         {"updating parameters equals rebuilding", testUpdateParametersEqualsRebuild},
