@@ -215,8 +215,9 @@ class PairPotential(nn.Module, ABC):
         with torch.no_grad():
             innermost, edge = ((c[i] + 4 * c[i + 1] + c[i + 2]).item() / 6 for i in (0, i_core))
         if innermost < edge:
+            who = type(self).__name__
             warnings.warn(
-                f"{type(self).__name__}: the core of pair {pair} turns attractive: u falls from {edge / kT:.3g} "
+                f"{who}: the core of pair {pair} turns attractive: u falls from {edge / kT:.3g} "
                 f"kT at {i_core * self.grid.width:.4g} nm to {innermost / kT:.3g} kT at 0 nm. "
                 "Thermal motion does not get there; overlapping start positions may. "
                 "Lower core= or add a repulsive part.",

@@ -62,7 +62,7 @@ class ModulePotential(PairPotential):
 
 
 class SumPotential(PairPotential):
-    """The sum of potentials, each with its own truncation and cutoff; also written ``a + b``.
+    """The sum of potentials (kJ/mol), each with its own truncation and cutoff; also written ``a + b``.
 
     The sum is projected once, with one core where the whole reaches ``core`` kT: a purely attractive part is
     allowed if the others are repulsive enough.
@@ -173,7 +173,7 @@ class EnergyEntropy(PairPotential):
 
 
 class PerPair(PairPotential):
-    """A potential for each pair of types.
+    """A potential for each pair of types, in kJ/mol as all others.
 
     Parameters
     ----------

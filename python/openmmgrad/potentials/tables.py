@@ -15,8 +15,8 @@ from openmmgrad.spline import SplineGrid
 
 #: Least squares of energies: weight of squared third differences, relative to the mean per coefficient.
 FILL = 1e-12
-#: Fit of -ln g: noise expected where counts are largest, over third differences expected of c (kT).
-NOISE_TO_ROUGHNESS = 0.01 / 0.3
+#: Fit of -ln g at K = 64: noise where counts are largest over third differences of c; measured on LJ.
+NOISE_TO_ROUGHNESS = 0.003
 
 
 def project_table(
@@ -69,7 +69,8 @@ def invert_rdf(grid: SplineGrid, r: np.ndarray, g: np.ndarray, kT: float, g_min:
     u = -np.log(np.maximum(g, g_min))
     end = (r <= grid.cutoff + 1e-9) & (r > grid.cutoff - 3 * h - 2 * (r[-1] - r[-2]))
     u = u - np.polyval(np.polyfit(r[end] - grid.cutoff, u[end], 1), 0.0)
-    i_core = _first_knot(r[0], h) if start > 0 or r[0] > h else 0
+    # the knot nearest to the first data: the core's steepest part is what reaches g_min
+    i_core = round(r[0] / h) if start > 0 or r[0] > h else 0
     _check_core(who, grid, i_core)
     inside = r < grid.cutoff
     counts = np.maximum(g, g_min)[inside] * r[inside] ** 2
@@ -79,7 +80,7 @@ def invert_rdf(grid: SplineGrid, r: np.ndarray, g: np.ndarray, kT: float, g_min:
         torch.from_numpy(r[inside]),
         torch.from_numpy(u[inside]),
         torch.from_numpy(counts / counts.max()),
-        NOISE_TO_ROUGHNESS**2,
+        (NOISE_TO_ROUGHNESS * (grid.n_intervals / 61) ** 3) ** 2,
     )
     if i_core > 0:
         c = _repel(grid, c, i_core, r, u)
