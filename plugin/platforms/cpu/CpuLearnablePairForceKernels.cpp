@@ -107,16 +107,17 @@ void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Prepare prepar
     auto task = [&](ThreadPool&, int thread) {
         const int begin = thread * static_cast<long long>(numParticles) / numThreads;
         const int end = (thread + 1) * static_cast<long long>(numParticles) / numThreads;
-        LargestTwo displacements;
+        LargestTwo& mine = sums[thread].displacements;
+        mine = LargestTwo();
         for (int k = begin; k < end; k++) {
             const int i = list->getParticle(k);
             sortedPositions[k] = positions[i];
             sortedTypes[k] = types[i];
-            displacements.include(list->getDisplacementSquare(k, positions[i]));
+            mine.include(list->getDisplacementSquare(k, positions[i]));
         }
-        sums[thread].displacements = displacements;
         prepare(begin, end);
         barrier.wait();
+        LargestTwo displacements;
         for (const Sums& other : sums) {
             displacements.include(other.displacements.first);
             displacements.include(other.displacements.second);
