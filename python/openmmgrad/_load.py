@@ -13,10 +13,15 @@ import openmm
 
 
 def plugin_directories() -> list[Path]:
-    """Where an installation may have put libOpenMMGrad's plugins, in the order in which they are tried."""
-    installed = [Path(entry) / "OpenMM.libs" / "lib" / "plugins" for entry in sys.path if entry]
-    beside = Path(__file__).resolve().parent.parent / "OpenMM.libs" / "lib" / "plugins"
-    return [beside, *installed, Path(sys.prefix) / "lib" / "plugins"]
+    """Directories that may hold our platform libraries, in the order in which they are tried."""
+    beside = Path(__file__).resolve().parent.parent
+    roots = [
+        beside / "OpenMM.libs",
+        *(Path(entry) / "OpenMM.libs" for entry in sys.path if entry),
+        Path(sys.prefix),
+    ]
+    candidates = dict.fromkeys(root / "lib" / "plugins" for root in roots)
+    return [directory for directory in candidates if directory.is_dir()]
 
 
 def loaded_plugins() -> list[str]:
@@ -49,7 +54,7 @@ def load_plugins() -> list[str]:
     problems += openmm.Platform.getPluginLoadFailures()
     reasons = "".join(f"\n  {problem}" for problem in problems) or " nothing: no library was found"
     raise ImportError(
-        f"openmmgrad: the kernels (libOpenMMGrad*) were expected in one of "
+        f"openmmgrad: the kernels (libOpenMMGrad*) were expected in one of the directories "
         f"{[str(directory) for directory in plugin_directories()]}, found:{reasons}\n"
         f"Install openmm-grad and openmm with the same pip into the same environment; "
         f"`python -m openmm.testInstallation` shows OpenMM's own state."
