@@ -4,7 +4,7 @@
 #   OPENMM_DIR empty: OpenMM's wheel in the environment of Python_EXECUTABLE (site-packages/OpenMM.libs).
 #   OPENMM_DIR set:   a prefix with include/OpenMM.h and lib/libOpenMM.so (conda, or installed from source).
 # Sets OPENMMGRAD_LIB_DIR, OPENMMGRAD_PLUGIN_DIR (install destinations) and OPENMMGRAD_*_RPATH.
-find_package(Python 3.9 REQUIRED COMPONENTS Interpreter OPTIONAL_COMPONENTS Development.Module)
+find_package(Python 3.10 REQUIRED COMPONENTS Interpreter OPTIONAL_COMPONENTS Development.Module)
 
 set(OPENMM_DIR "" CACHE PATH "Prefix of OpenMM; empty: the pip package `openmm` of the Python in use")
 set(openmm_prefix "${OPENMM_DIR}")

@@ -31,6 +31,8 @@ public:
         CutoffPeriodic = 1
     };
     /**
+     * A force without particles, with zero coefficients and CutoffPeriodic.
+     *
      * @param numTypes         the number of particle types, at least 1
      * @param cutoff           the cutoff distance, measured in nm
      * @param numCoefficients  the length of each coefficient vector, at least 7 (the last three are zero)
