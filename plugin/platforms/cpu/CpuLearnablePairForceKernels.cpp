@@ -69,15 +69,19 @@ void CpuCalcLearnablePairForceKernel::initialize(const System& system, const Lea
     for (int a = 0; a < numTypes; a++)
         for (int b = 0; b < numTypes; b++)
             typePairs[a * numTypes + b] = force.getTypePairIndex(a, b);
+    for (int pair : typePairs)
+        rows.push_back(pair * (numCoefficients - 3));
+    simd = CpuSimd::choose();
     types.resize(numParticles);
     coefficients.resize(force.getNumTypePairs() * numCoefficients);
     readParameters(force);
     list.reset(new CpuPairList(numParticles, cutoff, PaddingFraction * cutoff, force.usesPeriodicBoundaryConditions(),
-                               selectionOf(force, numParticles)));
+                               selectionOf(force, numParticles), simd));
     sums.resize(data.threads.getNumThreads());
     sortedPositions.resize(numParticles);
     sortedLambda.resize(numParticles);
     sortedTypes.resize(numParticles);
+    grid.resize(4 * numParticles);
 }
 
 void CpuCalcLearnablePairForceKernel::readParameters(const LearnablePairForce& force) {
@@ -89,14 +93,29 @@ void CpuCalcLearnablePairForceKernel::readParameters(const LearnablePairForce& f
             force.getCoefficients(a, b, values);
             copy(values.begin(), values.end(), coefficients.begin() + force.getTypePairIndex(a, b) * numCoefficients);
         }
+    // The slope is a quadratic in each interval: three of its values give its polynomial.
+    polynomials.clear();
+    for (int pair = 0; pair < force.getNumTypePairs(); pair++)
+        for (int interval = 0; interval < numCoefficients - 3; interval++) {
+            double force[3];
+            for (int n = 0; n < 3; n++) {
+                double d[4];
+                SplineBasis::derivatives(0.5 * n, inverseWidth, d);
+                force[n] = -combine(pair * numCoefficients + interval, d);
+            }
+            polynomials.push_back(force[0]);
+            polynomials.push_back(-3 * force[0] + 4 * force[1] - force[2]);
+            polynomials.push_back(2 * force[0] - 4 * force[1] + 2 * force[2]);
+            polynomials.push_back(0);
+        }
 }
 
 void CpuCalcLearnablePairForceKernel::copyParametersToContext(ContextImpl&, const LearnablePairForce& force) {
     readParameters(force);
 }
 
-template <class Prepare, class Visit, class Finish>
-void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Prepare prepare, Visit visit, Finish finish) {
+template <class Pack, class Work, class Finish>
+void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Pack pack, Work work, Finish finish) {
     const vector<Vec3>& positions = *dataOf(context).positions;
     const Vec3* boxVectors = dataOf(context).periodicBoxVectors;
     const int numThreads = data.threads.getNumThreads();
@@ -107,35 +126,28 @@ void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Prepare prepar
     auto task = [&](ThreadPool&, int thread) {
         const int begin = thread * static_cast<long long>(numParticles) / numThreads;
         const int end = (thread + 1) * static_cast<long long>(numParticles) / numThreads;
-        LargestTwo& mine = sums[thread].displacements;
-        mine = LargestTwo();
+        LargestTwo mine;
         for (int k = begin; k < end; k++) {
             const int i = list->getParticle(k);
-            sortedPositions[k] = positions[i];
-            sortedTypes[k] = types[i];
             mine.include(list->getDisplacementSquare(k, positions[i]));
+            pack(k, i, positions[i]);
         }
-        prepare(begin, end);
+        sums[thread].displacements = mine;
         barrier.wait();
-        LargestTwo displacements;
+        LargestTwo all;
         for (const Sums& other : sums) {
-            displacements.include(other.displacements.first);
-            displacements.include(other.displacements.second);
+            all.include(other.displacements.first);
+            all.include(other.displacements.second);
         }
-        const bool listIsSafe = list->isSafe(displacements);
+        const bool listIsSafe = list->isSafe(all);
         if (thread == 0)
             safe = listIsSafe;
         if (!listIsSafe)
             return;
-        const CpuPairGeometry::Shape shape = list->getGeometry().getShape();
-        if (shape == CpuPairGeometry::Open)
-            visitPairs<CpuPairGeometry::Open>(thread, visit);
-        else if (shape == CpuPairGeometry::Rectangular)
-            visitPairs<CpuPairGeometry::Rectangular>(thread, visit);
-        else
-            visitPairs<CpuPairGeometry::Triclinic>(thread, visit);
+        work(thread);
         barrier.wait();
-        finish(begin, end);
+        for (int k = begin; k < end; k++)
+            finish(k, list->getParticle(k));
     };
     while (true) {
         data.threads.execute(task);
@@ -146,14 +158,36 @@ void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Prepare prepar
     }
 }
 
+template <class Pack, class Visit, class Finish>
+void CpuCalcLearnablePairForceKernel::sweepPairs(ContextImpl& context, Pack pack, Visit visit, Finish finish) {
+    sweep(
+        context,
+        [&](int k, int i, const Vec3& x) {
+            sortedPositions[k] = x;
+            sortedTypes[k] = types[i];
+            pack(k, i);
+        },
+        [&](int thread) {
+            Sums& mine = sums[thread];
+            mine.energy = 0;
+            fill(mine.virial, mine.virial + 9, 0.0);
+            const int begin = list->getShare(thread), end = list->getShare(thread + 1);
+            const CpuPairGeometry::Shape shape = list->getGeometry().getShape();
+            if (shape == CpuPairGeometry::Open)
+                visitPairs<CpuPairGeometry::Open>(mine, begin, end, visit);
+            else if (shape == CpuPairGeometry::Rectangular)
+                visitPairs<CpuPairGeometry::Rectangular>(mine, begin, end, visit);
+            else
+                visitPairs<CpuPairGeometry::Triclinic>(mine, begin, end, visit);
+        },
+        finish);
+}
+
 template <CpuPairGeometry::Shape S, class Visit>
-void CpuCalcLearnablePairForceKernel::visitPairs(int thread, Visit visit) {
-    Sums& mine = sums[thread];
-    mine.energy = 0;
-    fill(mine.virial, mine.virial + 9, 0.0);
+void CpuCalcLearnablePairForceKernel::visitPairs(Sums& mine, int begin, int end, Visit visit) const {
     const CpuPairGeometry geometry = list->getGeometry();
     const double cutoffSquare = cutoff * cutoff;
-    for (int i = list->getShare(thread); i < list->getShare(thread + 1); i++) {
+    for (int i = begin; i < end; i++) {
         const int* partners = list->getPartners(i);
         const int* typePairsOfI = &typePairs[sortedTypes[i] * numTypes];
         const Vec3 x = sortedPositions[i];
@@ -171,12 +205,16 @@ void CpuCalcLearnablePairForceKernel::visitPairs(int thread, Visit visit) {
     }
 }
 
-/** U = sum u(r);  F_i = -u'(r) e, F_j = u'(r) e. */
-double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool, bool) {
+double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool includeForces, bool includeEnergy) {
+    if (includeForces && !includeEnergy && simd != nullptr) {
+        addForcesInSinglePrecision(context);
+        return 0;
+    }
     vector<Vec3>& forces = *dataOf(context).forces;
     for (Sums& s : sums)
         s.vectors.assign(numParticles, Vec3());
-    sweep(
+    // U = sum u(r);  F_i = -u'(r) e, F_j = u'(r) e.
+    sweepPairs(
         context, [](int, int) {},
         [&](Sums& s, const Pair& p) {
             double b[4], d[4];
@@ -187,15 +225,37 @@ double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool, bool
             s.vectors[p.i] += force;
             s.vectors[p.j] -= force;
         },
-        [&](int begin, int end) {
-            for (int k = begin; k < end; k++)
-                for (const Sums& s : sums)
-                    forces[list->getParticle(k)] += s.vectors[k];
+        [&](int k, int i) {
+            for (const Sums& s : sums)
+                forces[i] += s.vectors[k];
         });
     double energy = 0;
     for (const Sums& s : sums)
         energy += s.energy;
     return energy;
+}
+
+void CpuCalcLearnablePairForceKernel::addForcesInSinglePrecision(ContextImpl& context) {
+    vector<Vec3>& forces = *dataOf(context).forces;
+    const CpuForceTable table = {polynomials.data(), rows.data(), numTypes, numCoefficients - 3, inverseWidth};
+    sweep(
+        context,
+        [&](int k, int i, const Vec3& x) {
+            const Vec3 f = list->getGeometry().toFractions(x);
+            grid[4 * k] = CpuPairGeometry::toGrid(f[0]);
+            grid[4 * k + 1] = CpuPairGeometry::toGrid(f[1]);
+            grid[4 * k + 2] = CpuPairGeometry::toGrid(f[2]);
+            grid[4 * k + 3] = types[i];
+        },
+        [&](int thread) {
+            vector<float>& mine = sums[thread].forces;
+            mine.assign(4 * numParticles, 0.0f);
+            simd->addForces(*list, table, grid.data(), list->getShare(thread), list->getShare(thread + 1), mine.data());
+        },
+        [&](int k, int i) {
+            for (const Sums& s : sums)
+                forces[i] += Vec3(s.forces[4 * k], s.forces[4 * k + 1], s.forces[4 * k + 2]);
+        });
 }
 
 void CpuCalcLearnablePairForceKernel::addCoefficientSums(vector<double>& total) const {
@@ -209,7 +269,7 @@ void CpuCalcLearnablePairForceKernel::addCoefficientSums(vector<double>& total) 
 void CpuCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextImpl& context, vector<double>& derivatives) {
     for (Sums& s : sums)
         s.coefficients.assign(coefficients.size(), 0.0);
-    sweep(
+    sweepPairs(
         context, [](int, int) {},
         [](Sums& s, const Pair& p) {
             double b[4];
@@ -233,12 +293,8 @@ void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& c
         s.coefficients.assign(coefficients.size(), 0.0);
         s.vectors.assign(numParticles, Vec3());
     }
-    sweep(
-        context,
-        [&](int begin, int end) {
-            for (int k = begin; k < end; k++)
-                sortedLambda[k] = lambda[list->getParticle(k)];
-        },
+    sweepPairs(
+        context, [&](int k, int i) { sortedLambda[k] = lambda[i]; },
         [&](Sums& s, const Pair& p) {
             double d[4], dd[4];
             SplineBasis::derivatives(p.t, inverseWidth, d);
@@ -252,10 +308,9 @@ void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& c
             for (int m = 0; m < 4; m++)
                 s.coefficients[p.first + m] -= along * d[m];
         },
-        [&](int begin, int end) {
-            for (int k = begin; k < end; k++)
-                for (const Sums& s : sums)
-                    product[list->getParticle(k)] += s.vectors[k];
+        [&](int k, int i) {
+            for (const Sums& s : sums)
+                product[i] += s.vectors[k];
         });
     addCoefficientSums(parameterProduct);
 }
@@ -265,7 +320,7 @@ void CpuCalcLearnablePairForceKernel::computeVirial(ContextImpl& context, vector
                                                     vector<double>& traceDerivatives) {
     for (Sums& s : sums)
         s.coefficients.assign(coefficients.size(), 0.0);
-    sweep(
+    sweepPairs(
         context, [](int, int) {},
         [&](Sums& s, const Pair& p) {
             double d[4];

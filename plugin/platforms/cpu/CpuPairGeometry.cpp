@@ -56,4 +56,16 @@ double CpuPairGeometry::findShortestSquare(const Vec3& displacement) const {
     return shortestSquare;
 }
 
+CpuGridScale::CpuGridScale(const CpuPairGeometry& geometry, double inverseUnit)
+    : triclinic(geometry.getShape() == CpuPairGeometry::Triclinic) {
+    const double step = inverseUnit / 4294967296.0;
+    const Vec3 &a = geometry.getVector(0), &b = geometry.getVector(1), &c = geometry.getVector(2);
+    x = static_cast<float>(a[0] * step);
+    y = static_cast<float>(b[1] * step);
+    z = static_cast<float>(c[2] * step);
+    yx = static_cast<float>(b[0] / a[0]);
+    zx = static_cast<float>(c[0] / a[0]);
+    zy = static_cast<float>(c[1] / b[1]);
+}
+
 } // namespace OpenMMGrad

@@ -74,6 +74,15 @@ private:
     double widths[3];
 };
 
+/** From differences on the grid to brick images, in single precision. */
+struct CpuGridScale {
+    bool triclinic;
+    float x, y, z;    // length of a step along each vector
+    float yx, zx, zy; // slopes of the box: bx/ax, cx/ax, cy/by
+    /** @param inverseUnit  1/(the unit of length) in 1/nm */
+    CpuGridScale(const CpuPairGeometry& geometry, double inverseUnit);
+};
+
 } // namespace OpenMMGrad
 
 #endif

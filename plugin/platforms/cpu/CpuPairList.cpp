@@ -10,10 +10,11 @@ using namespace std;
 namespace OpenMMGrad {
 
 CpuPairList::CpuPairList(int numParticles, double cutoff, double padding, bool periodic,
-                         const PairSelection& selection)
+                         const PairSelection& selection, const CpuSimd* simd)
     : numParticles(numParticles), cutoff(cutoff), padding(padding), range((cutoff + padding) * (1 + 1e-6)),
-      selection(selection), geometry(periodic, range), version(0), order(numParticles), numPartners(numParticles),
-      partners(numParticles), builtAt(numParticles), heights(numParticles) {}
+      selection(selection), geometry(periodic, range), simd(simd), gridScale(geometry, 1 / range), version(0),
+      order(numParticles), numPartners(numParticles), partners(numParticles), builtAt(numParticles),
+      heights(numParticles), gridX(numParticles + 8), gridY(numParticles + 8), gridZ(numParticles + 8) {}
 
 long long CpuPairList::getMemory() const {
     long long bytes = 0;
@@ -32,6 +33,7 @@ void CpuPairList::build(const vector<Vec3>& positions, const Vec3* boxVectors, T
                 throw OpenMMException(message.str());
             }
     geometry.setVectors(boxVectors);
+    gridScale = CpuGridScale(geometry, 1 / range);
     sortParticles(positions);
     const int numThreads = threads.getNumThreads();
     storage.resize(numThreads);
@@ -81,6 +83,10 @@ void CpuPairList::sortParticles(const vector<Vec3>& positions) {
         order[i] = places[i].particle;
         heights[i] = places[i].height;
         builtAt[i] = positions[places[i].particle];
+        const Vec3 f = geometry.toFractions(builtAt[i]);
+        gridX[i] = CpuPairGeometry::toGrid(f[0]);
+        gridY[i] = CpuPairGeometry::toGrid(f[1]);
+        gridZ[i] = CpuPairGeometry::toGrid(f[2]);
         if (columns.empty() || columns.back().key != places[i].key)
             columns.push_back(Column{places[i].key, i});
     }
@@ -158,7 +164,7 @@ void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
             const size_t needed = used + count + (run.last - first) + 8;
             if (entries.size() < needed)
                 entries.resize(max(needed, entries.size() + entries.size() / 2));
-            count += keepWithinRange(i, first, run.last, &entries[used + count]);
+            count += findWithinRange(i, first, run.last, &entries[used + count]);
         }
         numPartners[i] = keepSelected(i, entries.data() + used, count, mark);
         used += numPartners[i];
@@ -170,7 +176,9 @@ void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
     }
 }
 
-int CpuPairList::keepWithinRange(int sorted, int begin, int end, int* entries) const {
+int CpuPairList::findWithinRange(int sorted, int begin, int end, int* entries) const {
+    if (simd != nullptr && geometry.brickShowsAllWithin(range))
+        return simd->findWithin(gridScale, gridX.data(), gridY.data(), gridZ.data(), sorted, begin, end, entries);
     const double limit = range * range;
     int count = 0;
     for (int j = begin; j < end; j++) {

@@ -3,6 +3,7 @@
 #define OPENMMGRAD_CPUPAIRLIST_H_
 
 #include "CpuPairGeometry.h"
+#include "CpuSimd.h"
 #include "openmm/Vec3.h"
 #include "openmm/internal/ThreadPool.h"
 #include <cmath>
@@ -44,7 +45,9 @@ struct LargestTwo {
  */
 class CpuPairList {
 public:
-    CpuPairList(int numParticles, double cutoff, double padding, bool periodic, const PairSelection& selection);
+    /** @param simd  loops to build with; may be null */
+    CpuPairList(int numParticles, double cutoff, double padding, bool periodic, const PairSelection& selection,
+                const CpuSimd* simd);
 
     int getNumParticles() const { return numParticles; }
     double getCutoff() const { return cutoff; }
@@ -91,7 +94,7 @@ private:
     void sortParticles(const std::vector<OpenMM::Vec3>& positions);
     void findRuns(int column, std::vector<Run>& runs) const;
     void findPartners(int begin, int end, std::vector<int>& entries);
-    int keepWithinRange(int sorted, int begin, int end, int* entries) const;
+    int findWithinRange(int sorted, int begin, int end, int* entries) const;
     int keepSelected(int sorted, int* entries, int count, std::vector<int>& mark) const;
     void shareOut(int numThreads);
 
@@ -99,6 +102,8 @@ private:
     double cutoff, padding, range;
     PairSelection selection;
     CpuPairGeometry geometry;
+    const CpuSimd* simd;
+    CpuGridScale gridScale; // in units of the range
     long long version;
 
     std::vector<int> order, numPartners, shares;
@@ -107,6 +112,7 @@ private:
     std::vector<OpenMM::Vec3> builtAt;
     std::vector<Column> columns;
     std::vector<double> heights;
+    std::vector<int32_t> gridX, gridY, gridZ;
     int numColumns[2], reach[2];
 };
 
