@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Checkpoint: everything a fit needs to go on after a kill, in its run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .history import History, RunDirectory
+from .problem import Problem
+
+
+class Checkpoint:
+    """Saves a fit after every iteration and resumes it; without a directory it keeps nothing."""
+
+    def __init__(self, directory: str | Path | None, problem: Problem, stepper, options: dict) -> None:
+        self._problem, self._stepper = problem, stepper
+        self._run = None if directory is None else RunDirectory(directory, _facts(problem, stepper, options))
+
+    def resume(self, max_iterations: int) -> History:
+        """The History so far, with parameters, Ensembles and optimiser as they were after its last iteration.
+
+        A finished fit that is asked for more iterations goes on from the step before its confirmation.
+        """
+        history = History()
+        for ensemble in self._problem.ensembles:
+            cutoff = max(t.potential.cutoff for t in ensemble.model.terms)
+            history.r[ensemble.name] = np.linspace(0.0, cutoff, 401)[1:]
+            history.potentials[ensemble.name] = []
+        rows = [] if self._run is None else self._run.rows()
+        if not rows:
+            return history
+        saved = self._run.state(len(rows) - 1)
+        if saved["finished"] and not saved["converged"] and len(rows) - 1 < max_iterations:
+            rows = rows[:-1]
+            saved = self._run.state(len(rows) - 1)
+        history.rows = rows
+        history.converged, history.finished = bool(saved["converged"]), bool(saved["finished"])
+        self._problem.restore(_part(saved, "parameters/"))
+        self._stepper.restore(_part(saved, "method/"))
+        for k, ensemble in enumerate(self._problem.ensembles):
+            ensemble.restore(_part(saved, f"ensemble{k}/"))
+            history.potentials[ensemble.name] = [self._run.estimates(i)[f"u/{k}"] for i in range(len(rows))]
+        latest = self._run.estimates(len(rows) - 1)
+        for k, target in enumerate(self._problem.targets):
+            history.estimates[target.name] = tuple(latest[f"target/{k}"])
+        for k, ensemble in enumerate(self._problem.ensembles):
+            if f"band/{k}" in latest:
+                history.bands[ensemble.name] = (latest[f"band_r/{k}"], *latest[f"band/{k}"])
+        return history
+
+    def commit(self, history: History) -> None:
+        """Save the last iteration of the History."""
+        if self._run is None:
+            return
+        state = {"converged": np.array(history.converged), "finished": np.array(history.finished)}
+        parts = {"parameters/": self._problem.state(), "method/": self._stepper.state()}
+        for k, ensemble in enumerate(self._problem.ensembles):
+            parts[f"ensemble{k}/"] = ensemble.state()
+        state |= {prefix + name: value for prefix, part in parts.items() for name, value in part.items()}
+        estimates = {}
+        for k, target in enumerate(self._problem.targets):
+            estimates[f"target/{k}"] = np.array(history.estimates[target.name])
+        for k, ensemble in enumerate(self._problem.ensembles):
+            estimates[f"u/{k}"] = history.potentials[ensemble.name][-1]
+            if ensemble.name in history.bands:
+                r, u, width = history.bands[ensemble.name]
+                estimates[f"band_r/{k}"], estimates[f"band/{k}"] = r, np.array([u, width])
+        self._run.commit(len(history) - 1, history.rows, state, estimates)
+
+
+def _facts(problem: Problem, stepper, options: dict) -> dict:
+    """What must be equal for a run to be resumed; numbers of iterations may differ."""
+    return {
+        "method": stepper.name,
+        "options": {k: repr(v) for k, v in options.items()},
+        "targets": [[t.name, t.ensemble.name, len(np.atleast_1d(t.values)), float(np.sum(np.asarray(t.values)))]
+                    for t in problem.targets],
+        "ensembles": [[e.name, e.temperature, e.pressure, e.timestep, e.n_frames, e.stride, e.seed, e.platform]
+                      for e in problem.ensembles],
+        "models": [[[t.backend, list(t.shape), t.potential.cutoff] for t in m.terms] for m in problem.models],
+        "n_parameters": problem.n_parameters,
+    }
+
+
+def _part(saved: dict, prefix: str) -> dict:
+    return {name[len(prefix):]: value for name, value in saved.items() if name.startswith(prefix)}

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Gauss-Newton on pair counts with full covariance: a few sampled iterations instead of hundreds of small steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..errors import require
+from ..units import KB
+from .problem import Problem
+from .quadratic import LocalQuadratic, Step, gram_and_probe
+from .statistics import response
+
+FLEXIBLE = 10           # a potential with more parameters than this gets the roughness prior
+SAMPLED = 0.01          # distances whose density is at least this part of the largest count as sampled
+CURVATURE = (1200.0, 90.0)  # kT/r_p^2: prior scale of u'' inside and outside r_p, the rise of the first peak
+
+
+@dataclass
+class StepReport:
+    """What one step of a method did: the largest change of u where sampled (kT), and figures to log."""
+
+    change: float
+    figures: dict[str, float]
+
+
+class GaussNewton:
+    r"""One Gauss-Newton step in the spline's own pair counts.
+
+    .. math:: \min_\theta\; \tfrac12 (\delta + J \Delta c)^T C^{-1} (\delta + J \Delta c)
+              + \tfrac{\lambda}{2} \sum_k \left(\frac{h^2 u''(r_k)}{s_k}\right)^2,
+              \qquad |\Delta u| \le \text{max\_step}
+
+    delta is the difference of the counts, J = -beta Cov(Phi), C = Cov(Phi)(1/S_eff + 1/S_target) plus the target's own
+    errors. The prior is on u itself. lambda is 1 until the step is unbounded, then the largest value that still
+    explains the data (discrepancy principle).
+
+    Parameters
+    ----------
+    max_step
+        Largest change of u at sampled distances in one step, kT.
+    smoothness
+        lambda; "auto" chooses it, a number fixes it.
+    max_steps_per_sample
+        Steps on the same frames, as long as they represent the new potential (n_eff).
+
+    References
+    ----------
+    [1] A. P. Lyubartsev, A. Laaksonen, Phys. Rev. E 52, 3730 (1995): inverse Monte Carlo, eq. (5).
+    [2] V. A. Morozov, Soviet Math. Dokl. 7, 414 (1966): the discrepancy principle.
+    """
+
+    name = "gauss-newton"
+
+    def __init__(self, max_step: float = 0.6, smoothness: float | str = "auto", max_steps_per_sample: int = 3) -> None:
+        require(max_step > 0, "GaussNewton", f"max_step must be positive, found {max_step} kT", "Give kT, such as 0.6")
+        self.max_step, self.smoothness = max_step, smoothness
+        self.max_steps_per_sample = max_steps_per_sample
+        self.used_smoothness = 1.0 if smoothness == "auto" else float(smoothness)
+
+    def step(self, problem: Problem, samples: dict) -> StepReport:
+        """Move the Problem's parameters once; samples: {Ensemble: Sample}."""
+        parts, responses = local_quadratics(problem, samples)
+        step = Step(problem, parts)
+        smoothness = 1.0 if self.smoothness == "auto" else float(self.smoothness)
+        theta, mu = self._bounded(step, smoothness)
+        if mu == 0 and self.smoothness == "auto":
+            smoothness, theta = _discrepancy(step, responses, theta)
+        chi2, rank = counts_chi2(responses, None)
+        change = step.largest_change(theta)
+        problem.theta = theta
+        self.used_smoothness = smoothness
+        return StepReport(change, {"smoothness": smoothness, "bounded": float(mu > 0), "counts_chi2": chi2 / max(rank, 1)})
+
+    def _bounded(self, step: Step, smoothness: float):
+        """The step with the smallest mu that keeps u within max_step."""
+        theta = step.solve(smoothness, 0.0)
+        if step.largest_change(theta) <= self.max_step:
+            return theta, 0.0
+        low, high = -4.0, 10.0
+        for _ in range(9):
+            middle = 0.5 * (low + high)
+            theta = step.solve(smoothness, 10**middle)
+            low, high = (low, middle) if step.largest_change(theta) <= self.max_step else (middle, high)
+        return step.solve(smoothness, 10**high), 10**high
+
+    def state(self) -> dict:
+        """The last lambda: the posterior uses it."""
+        return {"smoothness": np.array(self.used_smoothness)}
+
+    def restore(self, saved) -> None:
+        """Continue from `state`."""
+        self.used_smoothness = float(saved["smoothness"])
+
+
+def counts_chi2(responses: list, changes: list | None) -> tuple[float, int]:
+    """chi^2 and number of independent counts, after changes of the coefficients (None: before)."""
+    chi2, rank = 0.0, 0
+    for k, (part, r) in enumerate(responses):
+        inverse, n = r.inverse_covariance()
+        residual = r.residual if changes is None else r.residual + r.jacobian @ changes[k]
+        chi2, rank = chi2 + float(residual @ inverse @ residual), rank + n
+    return chi2, rank
+
+
+def _discrepancy(step: Step, responses: list, theta):
+    """The largest lambda in [0.1, 10] whose residual counts stay within their noise, and its theta."""
+    best = (1.0, theta)
+    _, rank = counts_chi2(responses, None)
+    for exponent in np.linspace(1.0, -1.0, 9):
+        trial = step.solve(10**exponent, 0.0)
+        by_ensemble = dict(zip([id(p.ensemble) for p in step.parts], step.moved(trial), strict=True))
+        changes = [by_ensemble[id(part.ensemble)].numpy() for part, _ in responses]
+        best = (float(10**exponent), trial)
+        if counts_chi2(responses, changes)[0] <= rank:
+            break
+    return best
+
+
+def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadratic], list]:
+    """The quadratic model of every Ensemble, and (part, Response) of every target."""
+    parts, responses = [], []
+    for ensemble in problem.ensembles:
+        sample = samples[ensemble]
+        frames, w = sample.frames, sample.weights()
+        size = ensemble.model.n_features
+        hessian, gradient = np.zeros((size, size)), np.zeros(size)
+        mine = [response(t, sample, w) for t in problem.targets_of(ensemble)]
+        for r in mine:
+            inverse, _ = r.inverse_covariance()
+            hessian += r.weight * r.jacobian.T @ inverse @ r.jacobian
+            gradient -= r.weight * r.jacobian.T @ inverse @ r.residual
+        start = problem.coefficients(ensemble)
+        sampled, roughness = _sampled_and_roughness(ensemble, frames, w)
+        gram, probe = gram_and_probe(problem, ensemble, sampled)
+        first = min(float(r[0]) for pairs in sampled.values() for r in pairs)
+        part = LocalQuadratic(ensemble, start, torch.as_tensor(hessian), torch.as_tensor(gradient), roughness, gram,
+                              probe, first)
+        parts.append(part)
+        responses += [(part, r) for r in mine]
+    return parts, responses
+
+
+def pair_density(grid, phi: np.ndarray) -> np.ndarray:
+    """Mean pair density over 4 pi r^2 at the splines' centres, relative to its largest value, [K]."""
+    r = grid.centres.numpy()
+    density = np.divide(phi, r**2, out=np.zeros_like(phi), where=r > 0.5 * grid.width)
+    return density / max(density.max(), 1e-300)
+
+
+def _sampled_and_roughness(ensemble, frames, w):
+    """Sampled distances of every type pair, and the roughness prior's rows R, [rows, F]."""
+    model = ensemble.model
+    kT = KB * ensemble.temperature
+    mean = np.asarray(w.w.detach()) @ np.asarray(frames.features)
+    sampled, rows = {}, []
+    for t, term in enumerate(model.terms):
+        grid = term.potential.grid
+        n_pairs, n_coefficients = term.shape
+        flexible = sum(p.numel() for p in term.potential.parameters()) > FLEXIBLE
+        sampled[t] = []
+        for p in range(n_pairs):
+            start = term.columns.start + p * n_coefficients
+            density = pair_density(grid, mean[start:start + n_coefficients])
+            first, rise = (float(grid.centres[np.argmax(density >= level)]) for level in (SAMPLED, 0.9))
+            sampled[t].append(np.linspace(first, grid.cutoff, 120, endpoint=False))
+            if flexible:
+                rows.append(_roughness_rows(grid, first, rise, kT, start, model.n_features))
+    empty = torch.zeros(0, model.n_features, dtype=torch.float64)
+    return sampled, torch.cat([empty, *rows])
+
+
+def _roughness_rows(grid, first: float, rise: float, kT: float, start: int, size: int) -> torch.Tensor:
+    differences = np.asarray(grid.second_differences())
+    centres = grid.centres.numpy()[1:-1]
+    inside, outside = CURVATURE
+    scale = kT * (grid.width / rise) ** 2 * np.where(centres < rise, inside, outside)
+    keep = centres >= first - 2 * grid.width
+    block = torch.zeros(int(keep.sum()), size, dtype=torch.float64)
+    block[:, start:start + differences.shape[1]] = torch.as_tensor((differences / scale[:, None])[keep])
+    return block

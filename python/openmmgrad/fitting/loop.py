@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""fit: sample, compare, step, until the targets are met."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..errors import require
+from ..estimate import chi2
+from .boltzmann import BoltzmannInversion
+from .figures import draw
+from .gauss_newton import GaussNewton
+from .history import History
+from .checkpoint import Checkpoint
+from .optimizer import Gradient
+from .posterior import bands
+from .problem import Problem, potential_on
+from .sample import Sample
+
+METHODS = {"gauss-newton": GaussNewton, "ibi": BoltzmannInversion}
+
+
+def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, directory: str | Path | None = None, *,
+        tolerance: float = 0.005, n_eff_min: float = 0.5, confidence: float = 0.95, progress: bool = True,
+        figures: bool = True, executor: Executor | None = None, **options) -> History:
+    """Fit the parameters behind the targets' Models to the targets.
+
+    Each iteration samples every Ensemble at the present parameters, compares, and steps; steps are repeated on the
+    same frames as long as these represent the new parameters (n_eff). The parameters of the Models are changed in
+    place.
+
+    Parameters
+    ----------
+    targets
+        Any number of `Target`, of any Ensembles and Models; Models given the same potential share it.
+    method
+        "gauss-newton" (default), "ibi" (iterative Boltzmann inversion, the baseline), or a torch.optim class.
+    max_iterations
+        Sampled iterations at most. A final sample confirms the fitted parameters.
+    directory
+        Where history, states and figures go; the same call again resumes there after a kill. None keeps nothing.
+    tolerance
+        Stop when u(r) changes less than this where sampled, kT.
+    n_eff_min
+        Sample again when n_eff falls below this part of the frames.
+    confidence
+        Of the band of u(r).
+    progress, figures
+        Show a progress bar; draw figures into the directory.
+    executor
+        Samples the Ensembles in parallel: a `concurrent.futures` thread pool.
+    options
+        Of the method: max_step, smoothness, lr, ...
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        For unknown methods, a directory of another fit, frames that are too few or not finite. What was done until
+        then stays in the directory.
+    """
+    require(max_iterations >= 1, "fit", f"max_iterations must be at least 1, found {max_iterations}", "Give 1 or more")
+    problem = Problem(targets)
+    stepper = _method(method, options)
+    checkpoint = Checkpoint(directory, problem, stepper, options)
+    history = checkpoint.resume(max_iterations)
+    with _bar(progress, max_iterations, len(history)) as bar:
+        while not history.finished:
+            history.finished = len(history) == max_iterations or history.converged
+            samples, row = _sample(problem, executor)
+            _compare(problem, samples, history, row)
+            if history.finished:
+                history.bands = bands(problem, samples, confidence, stepper.used_smoothness)
+            else:
+                _steps(problem, stepper, samples, row, n_eff_min)
+                history.converged = row["change"] <= tolerance
+            row["seconds_fit"] = time.perf_counter() - row.pop("started") - row["seconds_sampling"]
+            history.rows.append(row)
+            checkpoint.commit(history)
+            if figures and directory is not None:
+                draw(problem, history, Path(directory) / "figures")
+            bar.update(1)
+            bar.set_postfix(_postfix(row))
+    return history
+
+
+def _method(method, options: dict):
+    if isinstance(method, str):
+        require(method in METHODS, "fit", f"unknown method {method!r}; expected {', '.join(METHODS)} or a torch.optim class",
+                "Choose one of those")
+        return METHODS[method](**options)
+    return Gradient(method, **options)
+
+
+def _sample(problem: Problem, executor: Executor | None) -> tuple[dict, dict]:
+    """One segment of every Ensemble, and the first figures of the iteration's row."""
+    started = time.perf_counter()
+    run = map if executor is None else executor.map
+    frames = list(run(lambda ensemble: ensemble.sample(), problem.ensembles))
+    samples = {e: Sample(e, f) for e, f in zip(problem.ensembles, frames, strict=True)}
+    row = {"md_steps": sum(e.md_steps for e in problem.ensembles), "frames": sum(len(f) for f in frames),
+           "seconds_sampling": time.perf_counter() - started, "started": started}
+    return samples, row
+
+
+def _compare(problem: Problem, samples: dict, history: History, row: dict) -> None:
+    """Averages of every target at the parameters that were sampled."""
+    for ensemble in problem.ensembles:
+        history.potentials[ensemble.name].append(potential_on(problem, ensemble, history.r[ensemble.name]))
+        with torch.no_grad():
+            w = samples[ensemble].weights()
+            for target in problem.targets_of(ensemble):
+                estimate = samples[ensemble].estimate(target, w)
+                difference = np.asarray(estimate.mean) - np.asarray(target.values)
+                row[f"chi2 {target.name}"] = float(chi2(estimate, target.values, target.sigma).value)
+                row[f"rms {target.name}"] = float(np.sqrt(np.mean(difference**2)))
+                history.estimates[target.name] = (np.asarray(target.observable.grid), np.asarray(estimate.mean),
+                                                  np.asarray(estimate.stderr))
+
+
+def _steps(problem: Problem, stepper, samples: dict, row: dict, n_eff_min: float) -> None:
+    """Steps on the same frames until they no longer represent the parameters: the only policy on n_eff."""
+    row["n_eff"], row["change"], row["steps"] = 1.0, 0.0, 0
+    for _ in range(stepper.max_steps_per_sample):
+        report = stepper.step(problem, samples)
+        row.update(report.figures)
+        row["change"], row["steps"] = max(row["change"], report.change), row["steps"] + 1
+        with torch.no_grad():
+            row["n_eff"] = min(float(s.weights().n_eff) / len(s.frames) for s in samples.values())
+        if row["n_eff"] < n_eff_min:
+            break
+
+
+def _bar(progress: bool, max_iterations: int, done: int):
+    return tqdm(total=max_iterations + 1, initial=done, desc="fit", unit="it", disable=not progress)
+
+
+def _postfix(row: dict) -> dict[str, str]:
+    return {k: f"{v:.3g}" for k, v in row.items() if k.startswith(("chi2", "rms", "n_eff", "change"))}

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The local model of a fit: a quadratic in the spline coefficients, minimised by any potential's parameters.
+
+.. math:: Q(\\theta) = \\sum_e \\tfrac12 \\Delta_e^T H_e \\Delta_e - b_e^T \\Delta_e + \\tfrac{\\lambda}{2}\\,|R_e c_e|^2
+   + \\tfrac{\\mu}{2}\\,\\Delta_e^T G_e \\Delta_e, \\qquad \\Delta_e = c_e(\\theta) - c_e(\\theta_0)
+
+H and b come from the data, R is the roughness prior on u itself, G the mean square of u in kT: mu bounds the step.
+For a spline c is linear in theta and one solve is exact; for any other module a few Gauss-Newton steps are taken,
+in the smaller of the two spaces (parameters or coefficients).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..units import KB
+from .problem import Problem
+
+
+@dataclass
+class LocalQuadratic:
+    """Everything about one Ensemble that the step needs; arrays in coefficient space."""
+
+    ensemble: object
+    start: Tensor       # c_e(theta_0), [F]
+    hessian: Tensor     # H, [F, F]
+    gradient: Tensor    # b, [F]
+    roughness: Tensor   # R, [rows, F]
+    gram: Tensor        # G, [F, F], kT^-2
+    probe: Tensor       # basis of u(r)/kT at the sampled distances, [points, F]
+    first: float        # smallest sampled distance, nm
+
+
+class Step:
+    """Minimiser of Q over theta for given lambda (smoothness) and mu (step length)."""
+
+    def __init__(self, problem: Problem, parts: list[LocalQuadratic]) -> None:
+        self._problem, self.parts = problem, parts
+        self._theta0 = problem.theta
+        self._start_jacobians = [problem.jacobian(p.ensemble) for p in parts]
+
+    def solve(self, smoothness: float, mu: float, iterations: int = 12) -> Tensor:
+        """theta that minimises Q, [n]; the Problem is left at theta_0."""
+        problem, theta = self._problem, self._theta0.clone()
+        best, damping = self._value(self._start_jacobians, smoothness, mu), 1e-9
+        jacobians = self._start_jacobians
+        for _ in range(iterations):
+            trial = theta + self._newton(jacobians, smoothness, mu, damping)
+            problem.theta = trial
+            moved = [problem.jacobian(p.ensemble) for p in self.parts]
+            value = self._value(moved, smoothness, mu)
+            if np.isfinite(value) and value <= best + 1e-12 * abs(best):
+                gain = best - value
+                theta, best, jacobians, damping = trial, value, moved, max(damping / 10, 1e-12)
+                if gain <= 1e-9 * max(1.0, abs(best)):
+                    break
+            else:
+                damping = max(damping * 30, 1e-6)
+        problem.theta = self._theta0
+        return theta
+
+    def moved(self, theta: Tensor) -> list[Tensor]:
+        """Change of each Ensemble's coefficients at theta, [F] each; the Problem is left at theta_0."""
+        self._problem.theta = theta
+        changes = [self._problem.coefficients(p.ensemble) - p.start for p in self.parts]
+        self._problem.theta = self._theta0
+        return changes
+
+    def largest_change(self, theta: Tensor) -> float:
+        """Largest |change of u| at the sampled distances, kT."""
+        return max(float((p.probe @ d).abs().max()) for p, d in zip(self.parts, self.moved(theta), strict=True))
+
+    def posterior(self, smoothness: float) -> list[Tensor]:
+        """Covariance of c_e given the data and the prior, [F, F] for each Ensemble."""
+        curvatures = [p.hessian + smoothness * p.roughness.T @ p.roughness for p in self.parts]
+        jacobian = torch.cat([j for _, j in self._start_jacobians])
+        curvature = torch.block_diag(*curvatures)
+        if self._problem.n_parameters <= len(jacobian):
+            precision = jacobian.T @ curvature @ jacobian
+            scale = precision.diagonal().clamp_min(1e-300).rsqrt()
+            inverse = torch.linalg.pinv(precision * scale[:, None] * scale, rtol=1e-12, hermitian=True)
+            covariance = jacobian @ (inverse * scale[:, None] * scale) @ jacobian.T
+        else:  # unit prior on each parameter, through the kernel J J^T
+            kernel = jacobian @ jacobian.T
+            identity = torch.eye(len(kernel), dtype=torch.float64)
+            covariance = kernel @ torch.linalg.solve(identity + curvature @ kernel, identity)
+        blocks, start = [], 0
+        for part in self.parts:
+            size = len(part.start)
+            blocks.append(covariance[start:start + size, start:start + size])
+            start += size
+        return blocks
+
+    def _terms(self, part: LocalQuadratic, c: Tensor, smoothness: float, mu: float):
+        delta = c - part.start
+        rough = part.roughness @ c
+        curvature = part.hessian + smoothness * part.roughness.T @ part.roughness + mu * part.gram
+        slope = part.hessian @ delta - part.gradient + smoothness * part.roughness.T @ rough + mu * part.gram @ delta
+        value = delta @ (0.5 * part.hessian @ delta - part.gradient) + 0.5 * smoothness * rough @ rough
+        return float(value + 0.5 * mu * delta @ part.gram @ delta), slope, curvature
+
+    def _value(self, jacobians, smoothness: float, mu: float) -> float:
+        pairs = zip(self.parts, jacobians, strict=True)
+        return sum(self._terms(part, c, smoothness, mu)[0] for part, (c, _) in pairs)
+
+    def _newton(self, jacobians, smoothness: float, mu: float, damping: float) -> Tensor:
+        terms = [self._terms(part, c, smoothness, mu) for part, (c, _) in zip(self.parts, jacobians, strict=True)]
+        jacobian = torch.cat([j for _, j in jacobians])
+        slope = torch.cat([t[1] for t in terms])
+        curvature = torch.block_diag(*[t[2] for t in terms])
+        if self._problem.n_parameters <= len(jacobian):
+            normal = jacobian.T @ curvature @ jacobian
+            scale = normal.diagonal().clamp_min(1e-12 * float(normal.diagonal().max())).rsqrt()
+            scaled = normal * scale[:, None] * scale + damping * torch.eye(len(normal), dtype=torch.float64)
+            return -scale * torch.linalg.lstsq(scaled, scale * (jacobian.T @ slope), driver="gelsd").solution
+        kernel = jacobian @ jacobian.T
+        scale = max(float((curvature @ kernel).diagonal().mean()), 1e-300)
+        system = curvature @ kernel + max(damping, 1e-7) * scale * torch.eye(len(kernel), dtype=torch.float64)
+        return -jacobian.T @ torch.linalg.solve(system, slope)
+
+
+def gram_and_probe(problem: Problem, ensemble, r_sampled: dict) -> tuple[Tensor, Tensor]:
+    """G and the probe of an Ensemble; r_sampled: {term index: [P] arrays of sampled distances (nm)}."""
+    model, kT = ensemble.model, KB * ensemble.temperature
+    rows = []
+    for t, term in enumerate(model.terms):
+        n_pairs, n_coefficients = term.shape
+        for p in range(n_pairs):
+            r = r_sampled[t][p]
+            block = torch.zeros(len(r), model.n_features, dtype=torch.float64)
+            start = term.columns.start + p * n_coefficients
+            block[:, start:start + n_coefficients] = term.potential.grid.basis(torch.as_tensor(r)) / kT
+            rows.append(block)
+    probe = torch.cat(rows)
+    return probe.T @ probe / len(probe), probe

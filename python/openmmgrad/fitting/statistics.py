@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""Linear response of what is measured to the spline coefficients.
+
+.. math:: \\delta = \\langle O \\rangle - O^*, \\qquad
+   J = \\frac{\\partial \\langle O \\rangle}{\\partial c} = -\\beta\\,\\mathrm{Cov}(O, \\Phi)
+   + \\Big\\langle \\frac{\\partial O}{\\partial c} \\Big\\rangle
+
+An RDF is matched through the counts of the spline's own basis functions, O = Phi, because their covariance is known
+in full and the Jacobian is then exactly -beta Cov(Phi); any other observable is matched as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import require
+from ..estimate import expectation
+from ..observables import RDF
+from ..units import KB
+
+
+@dataclass
+class Response:
+    """delta [M], J [M, F], and the covariance C [M, M] of delta."""
+
+    residual: np.ndarray
+    jacobian: np.ndarray
+    covariance: np.ndarray
+    weight: float = 1.0
+
+    def inverse_covariance(self) -> tuple[np.ndarray, int]:
+        """Pseudo-inverse of C and its rank: directions without variance carry no information."""
+        scale = np.sqrt(np.diag(self.covariance))
+        keep = scale > 0
+        inverse = np.zeros_like(self.covariance)
+        if not keep.any():
+            return inverse, 0
+        correlation = self.covariance[np.ix_(keep, keep)] / np.outer(scale[keep], scale[keep])
+        values, vectors = np.linalg.eigh(correlation)
+        good = values > 1e-9 * values[-1]
+        core = (vectors[:, good] / values[good]) @ vectors[:, good].T / np.outer(scale[keep], scale[keep])
+        inverse[np.ix_(keep, keep)] = core
+        return inverse, int(good.sum())
+
+
+def response(target, sample, w) -> Response:
+    """The linear response of one target, from the weighted frames of its Ensemble."""
+    columns = spline_columns(target)
+    if columns is None:
+        return _observable_response(target, sample, w)
+    return _spline_response(target, sample, w, columns)
+
+
+def spline_columns(target) -> np.ndarray | None:
+    """Columns of Phi that count exactly the pairs of an RDF target, or None where none do."""
+    rdf, model = target.observable, target.ensemble.model
+    if not isinstance(rdf, RDF) or rdf.smear is not None or model.reevaluates:
+        return None
+    a, b = (set(model.select(s).tolist()) for s in (rdf.selection_a, rdf.selection_b))
+    for term in model.terms:
+        if term.spec.exclusions or term.spec.interaction_groups:
+            continue
+        types = np.asarray(term.spec.types)
+        members = [set(np.flatnonzero(types == k).tolist()) for k in range(len(term.labels))]
+        for p, (label_a, label_b) in enumerate(term.pairs):
+            first, second = members[term.labels.index(label_a)], members[term.labels.index(label_b)]
+            if (a, b) in ((first, second), (second, first)):
+                n_coefficients = term.potential.n_coefficients
+                start = term.columns.start + p * n_coefficients
+                return start + np.flatnonzero(term.potential.grid.support_ends.numpy() <= rdf.r_max + 1e-9)
+    return None
+
+
+def _spline_response(target, sample, w, columns) -> Response:
+    beta = 1 / (KB * target.ensemble.temperature)
+    phi = np.asarray(sample.frames.features)
+    estimate = expectation(phi[:, columns], w)
+    mean = np.asarray(estimate.mean.detach())
+    wanted, covariance = target.spline_counts(columns)
+    jacobian = -beta * weighted_covariance(phi[:, columns], phi, w)
+    return Response(mean - wanted, jacobian, estimate.covariance() + covariance, target.weight)
+
+
+def _observable_response(target, sample, w) -> Response:
+    beta = 1 / (KB * target.ensemble.temperature)
+    values = np.asarray(sample.frames.observed(target.observable).detach())
+    estimate = sample.estimate(target, w)
+    jacobian = -beta * weighted_covariance(values.reshape(len(values), -1), np.asarray(sample.frames.features), w)
+    sigma = np.zeros(len(target.values)) if target.sigma is None else np.asarray(target.sigma)
+    covariance = np.atleast_2d(estimate.covariance()) + np.diag(sigma**2)
+    residual = np.asarray(estimate.mean.detach()) - np.asarray(target.values)
+    return Response(np.atleast_1d(residual), np.atleast_2d(jacobian), covariance, target.weight)
+
+
+def weighted_covariance(a: np.ndarray, b: np.ndarray, w) -> np.ndarray:
+    """Cov(a, b) over weighted frames, [A, B]; a [S, A], b [S, B]."""
+    p = np.asarray(w.w.detach())
+    require(len(p) == len(a), "fit", f"expected {len(a)} weights, found {len(p)}", "Use the weights of these frames")
+    a0, b0 = a - p @ a, b - p @ b
+    return (a0 * p[:, None]).T @ b0
