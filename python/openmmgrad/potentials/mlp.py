@@ -119,7 +119,7 @@ class MLPPotential(PairPotential):
 
     def energy(self, r: Tensor, pair: Pair | None = None, temperature: float | None = None) -> Tensor:
         """[R] in nm to [R] in kJ/mol."""
-        spacing = self.cutoff / (len(self.centers) - 1)
+        spacing = self.cutoff / (self.centers.shape[0] - 1)
         features = torch.exp(-0.5 * ((r.unsqueeze(-1) - self.centers) / spacing) ** 2)
         envelope = (1 - (r / self.cutoff) ** 2).clamp(min=0) ** 3
         u = self.scale * envelope * self.network(features).squeeze(-1)

@@ -121,6 +121,17 @@ class SplinePotential(PairPotential):
         c = torch.cat([self.values[row], self.values.new_zeros(3)])
         return self.grid.extend_core(c, self.core_index[row])
 
+    def _rows_of(self, name: str, values: Any, n: int) -> np.ndarray:
+        """[P, R] from a column for all pairs, or one for each."""
+        values, rows = np.asarray(values, dtype=float), len(self.values)
+        require(
+            values.shape in ((n,), (rows, n)),
+            "SplinePotential",
+            f"expected {name} [R] or [P, R] with R = {n} and P = {rows}, found shape {list(values.shape)}",
+            "Give as many values as distances, and pairs= for several rows",
+        )
+        return np.broadcast_to(values, (rows, n))
+
     def _assign(self, rows: Sequence[tuple[Tensor, int]]) -> SplinePotential:
         with torch.no_grad():
             for row, (c, i_core) in enumerate(rows):
@@ -181,9 +192,9 @@ class SplinePotential(PairPotential):
         0.375
         """
         new = cls(cutoff, n_coefficients, pairs)
-        tables = np.broadcast_to(np.asarray(plain(u, "kJ/mol"), dtype=float), (len(new.values), np.size(r)))
-        kT = None if temperature is None else thermal_energy(temperature, "SplinePotential")
         r = np.asarray(plain(r, "nm"), dtype=float)
+        tables = new._rows_of("u", plain(u, "kJ/mol"), len(r))
+        kT = None if temperature is None else thermal_energy(temperature, "SplinePotential")
         return new._assign([project_table(new.grid, r, row, kT, core, shift) for row in tables])
 
     @classmethod
@@ -239,6 +250,6 @@ class SplinePotential(PairPotential):
         True
         """
         new = cls(cutoff, n_coefficients, pairs)
-        tables = np.broadcast_to(np.asarray(g, dtype=float), (len(new.values), np.size(r)))
         r, kT = np.asarray(plain(r, "nm"), dtype=float), thermal_energy(temperature, "SplinePotential")
+        tables = new._rows_of("g", g, len(r))
         return new._assign([invert_rdf(new.grid, r, row, kT, g_min) for row in tables])

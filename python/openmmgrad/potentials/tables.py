@@ -35,11 +35,11 @@ def project_table(
         "Check the table's units: nm",
     )
     r, u = r[inside], u[inside]
-    i_core = _first_knot(r[0], h)
+    i_core = math.floor(r[0] / h)
     if kT is not None and (u >= core * kT).any():
         i_core = max(i_core, math.floor(r[u >= core * kT][-1] / h))
     _check_core(who, grid, i_core)
-    used = r >= (i_core - 1e-9) * h
+    used = r >= i_core * h
     r, u = torch.from_numpy(r[used]), torch.from_numpy(u[used])
     weight = torch.ones_like(u) if kT is None else 1 / (1 + torch.relu(u) / kT)
     return fit_table(grid, i_core, r, u, weight, FILL * weight.sum() / grid.n_coefficients), i_core
@@ -102,10 +102,6 @@ def _repel(grid: SplineGrid, c: Tensor, i_core: int, r: np.ndarray, u: np.ndarra
     c = c.clone()
     c[i_core] = torch.maximum(c[i_core], torch.maximum(falling, convex))
     return grid.extend_core(c, i_core)
-
-
-def _first_knot(r: float, h: float) -> int:
-    return 0 if r <= h else math.ceil(r / h - 1e-9)
 
 
 def _check_table(who: str, grid: SplineGrid, r: np.ndarray, values: np.ndarray) -> None:
