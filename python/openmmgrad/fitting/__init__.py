@@ -6,5 +6,6 @@ from .gauss_newton import GaussNewton
 from .history import History
 from .loop import fit
 from .optimizer import Gradient
+from .start import start_from_rdf
 
-__all__ = ["BoltzmannInversion", "GaussNewton", "Gradient", "History", "fit"]
+__all__ = ["BoltzmannInversion", "GaussNewton", "Gradient", "History", "fit", "start_from_rdf"]

@@ -79,7 +79,8 @@ def _pair_of(target):
             f"target {target.name} is not the RDF of one type pair of a SplinePotential",
             "Use method='gauss-newton' or a torch optimiser")
     term = terms[0]
-    return term, (int(columns[0]) - term.columns.start) // term.potential.n_coefficients
+    pair = term.pairs[(int(columns[0]) - term.columns.start) // term.potential.n_coefficients]
+    return term, term.potential.row(pair)
 
 
 def _add(potential: SplinePotential, row: int, r: np.ndarray, correction: np.ndarray) -> None:

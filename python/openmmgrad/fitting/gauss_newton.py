@@ -66,26 +66,26 @@ class GaussNewton:
         parts, responses = local_quadratics(problem, samples)
         step = Step(problem, parts)
         smoothness = 1.0 if self.smoothness == "auto" else float(self.smoothness)
-        theta, mu = self._bounded(step, smoothness)
+        mu = self._bound(step, smoothness)
         if mu == 0 and self.smoothness == "auto":
-            smoothness, theta = _discrepancy(step, responses, theta)
+            smoothness = _discrepancy(step, responses)
+        theta = step.solve(smoothness, mu)
+        change = step.largest_change(step.moved(theta))
         chi2, rank = counts_chi2(responses, None)
-        change = step.largest_change(theta)
         problem.theta = theta
         self.used_smoothness = smoothness
         return StepReport(change, {"smoothness": smoothness, "bounded": float(mu > 0), "counts_chi2": chi2 / max(rank, 1)})
 
-    def _bounded(self, step: Step, smoothness: float):
-        """The step with the smallest mu that keeps u within max_step."""
-        theta = step.solve(smoothness, 0.0)
-        if step.largest_change(theta) <= self.max_step:
-            return theta, 0.0
-        low, high = -4.0, 10.0
-        for _ in range(9):
+    def _bound(self, step: Step, smoothness: float) -> float:
+        """The smallest mu that keeps the predicted change of u within max_step, by bisection of its logarithm."""
+        if step.largest_change(step.predict(smoothness, 0.0)) <= self.max_step:
+            return 0.0
+        low, high = -4.0, 12.0
+        for _ in range(16):
             middle = 0.5 * (low + high)
-            theta = step.solve(smoothness, 10**middle)
-            low, high = (low, middle) if step.largest_change(theta) <= self.max_step else (middle, high)
-        return step.solve(smoothness, 10**high), 10**high
+            fits = step.largest_change(step.predict(smoothness, 10**middle)) <= self.max_step
+            low, high = (low, middle) if fits else (middle, high)
+        return 10**high
 
     def state(self) -> dict:
         """The last lambda: the posterior uses it."""
@@ -106,18 +106,14 @@ def counts_chi2(responses: list, changes: list | None) -> tuple[float, int]:
     return chi2, rank
 
 
-def _discrepancy(step: Step, responses: list, theta):
-    """The largest lambda in [0.1, 10] whose residual counts stay within their noise, and its theta."""
-    best = (1.0, theta)
+def _discrepancy(step: Step, responses: list) -> float:
+    """The largest lambda in [0.1, 10] whose residual counts stay within their noise; 0.1 where none does."""
     _, rank = counts_chi2(responses, None)
     for exponent in np.linspace(1.0, -1.0, 9):
-        trial = step.solve(10**exponent, 0.0)
-        by_ensemble = dict(zip([id(p.ensemble) for p in step.parts], step.moved(trial), strict=True))
-        changes = [by_ensemble[id(part.ensemble)].numpy() for part, _ in responses]
-        best = (float(10**exponent), trial)
-        if counts_chi2(responses, changes)[0] <= rank:
+        predicted = {id(p): d.numpy() for p, d in zip(step.parts, step.predict(10**exponent, 0.0), strict=True)}
+        if counts_chi2(responses, [predicted[id(part)] for part, _ in responses])[0] <= rank:
             break
-    return best
+    return float(10**exponent)
 
 
 def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadratic], list]:

@@ -62,15 +62,11 @@ class Problem:
     def jacobian(self, ensemble) -> tuple[Tensor, Tensor]:
         """c_e(theta) [F] and dc_e/dtheta [F, n]."""
         c = ensemble.model.coefficients(ensemble.temperature)
-        rows = []
-        for k in range(len(c)):
-            if not c[k].requires_grad:
-                rows.append(torch.zeros(self.n_parameters, dtype=torch.float64))
-                continue
-            grads = torch.autograd.grad(c[k], self.parameters, retain_graph=True, allow_unused=True)
-            rows.append(torch.cat([torch.zeros(p.numel(), dtype=torch.float64) if g is None
-                                   else g.reshape(-1).double() for p, g in zip(self.parameters, grads, strict=True)]))
-        return c.detach(), torch.stack(rows)
+        identity = torch.eye(len(c), dtype=torch.float64)
+        grads = torch.autograd.grad(c, self.parameters, identity, is_grads_batched=True, allow_unused=True)
+        blocks = [torch.zeros(len(c), p.numel(), dtype=torch.float64) if g is None else g.reshape(len(c), -1).double()
+                  for p, g in zip(self.parameters, grads, strict=True)]
+        return c.detach(), torch.cat(blocks, dim=1)
 
     def state(self) -> dict[str, np.ndarray]:
         """Every parameter and buffer of the Models, as plain arrays by name."""

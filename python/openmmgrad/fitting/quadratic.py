@@ -21,6 +21,10 @@ from ..units import KB
 from .problem import Problem
 
 
+DAMPING = 1e-9    # Levenberg-Marquardt, relative; grows where a step fails
+INNER_STEPS = 6   # for modules that are not linear in their parameters
+
+
 @dataclass
 class LocalQuadratic:
     """Everything about one Ensemble that the step needs; arrays in coefficient space."""
@@ -43,25 +47,36 @@ class Step:
         self._theta0 = problem.theta
         self._start_jacobians = [problem.jacobian(p.ensemble) for p in parts]
 
-    def solve(self, smoothness: float, mu: float, iterations: int = 12) -> Tensor:
+    def predict(self, smoothness: float, mu: float) -> list[Tensor]:
+        """Change of each Ensemble's coefficients, [F] each, to first order: exact where c is linear in theta."""
+        move = self._newton(self._start_jacobians, smoothness, mu, DAMPING)
+        return [jacobian @ move for _, jacobian in self._start_jacobians]
+
+    def solve(self, smoothness: float, mu: float) -> Tensor:
         """theta that minimises Q, [n]; the Problem is left at theta_0."""
-        problem, theta = self._problem, self._theta0.clone()
-        best, damping = self._value(self._start_jacobians, smoothness, mu), 1e-9
-        jacobians = self._start_jacobians
-        for _ in range(iterations):
+        problem, theta, damping = self._problem, self._theta0.clone(), DAMPING
+        best, jacobians = self._value(self._start_jacobians, smoothness, mu), self._start_jacobians
+        for _ in range(INNER_STEPS):
             trial = theta + self._newton(jacobians, smoothness, mu, damping)
-            problem.theta = trial
-            moved = [problem.jacobian(p.ensemble) for p in self.parts]
-            value = self._value(moved, smoothness, mu)
-            if np.isfinite(value) and value <= best + 1e-12 * abs(best):
-                gain = best - value
-                theta, best, jacobians, damping = trial, value, moved, max(damping / 10, 1e-12)
-                if gain <= 1e-9 * max(1.0, abs(best)):
-                    break
-            else:
+            moved = self._jacobians_at(trial)
+            value = np.inf if moved is None else self._value(moved, smoothness, mu)
+            if value > best + 1e-12 * abs(best):
                 damping = max(damping * 30, 1e-6)
+                continue
+            gain = best - value
+            theta, best, jacobians, damping = trial, value, moved, max(damping / 10, DAMPING)
+            if gain <= 1e-6 * max(1.0, abs(best)):
+                break
         problem.theta = self._theta0
         return theta
+
+    def _jacobians_at(self, theta: Tensor) -> list | None:
+        """c and its Jacobian of every Ensemble, or None where the potential refuses such parameters."""
+        self._problem.theta = theta
+        try:
+            return [self._problem.jacobian(p.ensemble) for p in self.parts]
+        except ValueError:
+            return None
 
     def moved(self, theta: Tensor) -> list[Tensor]:
         """Change of each Ensemble's coefficients at theta, [F] each; the Problem is left at theta_0."""
@@ -70,9 +85,9 @@ class Step:
         self._problem.theta = self._theta0
         return changes
 
-    def largest_change(self, theta: Tensor) -> float:
-        """Largest |change of u| at the sampled distances, kT."""
-        return max(float((p.probe @ d).abs().max()) for p, d in zip(self.parts, self.moved(theta), strict=True))
+    def largest_change(self, changes: list[Tensor]) -> float:
+        """Largest |change of u| at the sampled distances, kT, of changes of the coefficients."""
+        return max(float((p.probe @ d).abs().max()) for p, d in zip(self.parts, changes, strict=True))
 
     def posterior(self, smoothness: float) -> list[Tensor]:
         """Covariance of c_e given the data and the prior, [F, F] for each Ensemble."""
