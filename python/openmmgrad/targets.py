@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""Target: what an Ensemble should show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from .errors import require
+from .estimate import Estimate, expectation
+from .observables import RDF
+from .observables.pairs import n_pairs, widths
+from .tables import Table, bin_edges, integrate_rdf, read_table, spline_counts_matrix
+from .weights import Weights
+
+#: To nm and 1/nm, and the words by which column names tell.
+_LENGTHS = {"nm": (1.0, {"nm"}), "angstrom": (0.1, {"A", "Å", "ang", "angstrom", "Angstrom"})}
+_INVERSE_LENGTHS = {"1/nm": (1.0, {"1/nm", "invnm", "nm^-1", "nm-1"}),
+                    "1/angstrom": (10.0, {"1/A", "1/Å", "invA", "A^-1", "Å^-1", "A-1", "1/angstrom", "1/Angstrom"})}
+#: Where g of a liquid of atoms or small molecules first exceeds one half, nm.
+PLAUSIBLE_RISE = (0.1, 1.0)
+#: A table that begins with less than this begins inside the core.
+CORE_G = 0.01
+
+
+class Target:
+    """Values that an observable of an Ensemble should have, with their standard errors.
+
+    Parameters
+    ----------
+    observable
+        Any observable: `RDF`, `StructureFactor`, `Pressure`, ...
+    ensemble
+        The Ensemble whose frames are compared; of it only ``model``, ``temperature``, ``box`` [3, 3] (nm) and
+        ``name`` are used.
+    values
+        [B] at ``observable.grid``, in the observable's unit. For an RDF: averages over its bins.
+    sigma
+        Standard errors [B] or one number; None counts as exact.
+    name
+        Default "<observable> <ensemble>"; names the curve in histories and figures.
+    weight
+        Of this target's chi^2 among several.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ from the grid's, a value is not finite, an RDF is negative or longer than half the box.
+    """
+
+    def __init__(self, observable, ensemble, values, sigma=None, name: str | None = None, weight: float = 1.0) -> None:
+        self.observable, self.ensemble = observable, ensemble
+        self.name = name or f"{observable.name} {ensemble.name}"
+        self.weight = float(weight)
+        self.values = np.array(values, dtype=float).reshape(-1)
+        self.sigma = None if sigma is None else np.array(sigma, dtype=float).reshape(-1)
+        self._features: Estimate | None = None
+        if self.sigma is not None and self.sigma.shape == (1,):
+            self.sigma = np.repeat(self.sigma, len(self.values))
+        self._validate()
+
+    def _validate(self) -> None:
+        who, n_bins = "Target", len(np.atleast_1d(self.observable.grid))
+        require(self.values.shape == (n_bins,), who,
+                f"{self.observable.name} has {n_bins} bins, found {len(self.values)} values",
+                "Give the values at observable.grid, or read a table with Target.from_file")
+        bad = np.flatnonzero(~np.isfinite(self.values))
+        require(len(bad) == 0, who, f"values must be finite, found {self.values[bad[:1]]} in bin {bad[:1]}",
+                "Remove NaN from the data, or end the observable's grid before them")
+        if self.sigma is not None:
+            require(self.sigma.shape == (n_bins,), who, f"expected {n_bins} standard errors, found {len(self.sigma)}",
+                    "Give one per value, or a single number")
+            require(bool((np.isfinite(self.sigma) & (self.sigma >= 0)).all()), who,
+                    "standard errors must be finite and not negative", "Use sigma=None where they are unknown")
+        require(np.isfinite(self.weight) and self.weight > 0, who, f"weight must be positive, found {self.weight}",
+                "Leave out a target that should not count")
+        temperature = self.ensemble.temperature
+        require(np.isfinite(temperature) and temperature > 0, who,
+                f"the temperature must be positive, found {temperature} K", "Give the Ensemble's temperature in K")
+        if isinstance(self.observable, RDF):
+            _check_g(self.values, np.asarray(self.observable.grid), who)
+            if self.ensemble.model.periodic:
+                _check_half_box(self.observable.r_max, np.asarray(self.ensemble.box), who)
+
+    @classmethod
+    def from_frames(cls, frames, observable, ensemble, name: str | None = None, weight: float = 1.0) -> Target:
+        """The average over frames of another simulation, with its standard errors.
+
+        Where the frames carry the features of the Ensemble's Model (sampled by an Ensemble with the same grid of
+        coefficients, or by `compute_features`), fits match the counts of these frames themselves.
+
+        Parameters
+        ----------
+        frames
+            S `Frames` of one state, at the Ensemble's temperature.
+
+        Raises
+        ------
+        ValueError
+            If the frames come from several states or another temperature.
+        """
+        who = "Target.from_frames"
+        require(len(frames.states) == 1, who, f"expected frames of one state, found {len(frames.states)} states",
+                "Use the frames of one set of parameters")
+        require(abs(frames.temperature / ensemble.temperature - 1) < 1e-6, who,
+                f"the frames have {frames.temperature:g} K and the Ensemble {ensemble.temperature:g} K",
+                "Pair frames with an Ensemble of their temperature")
+        w = Weights.uniform(len(frames))
+        estimate = expectation(frames.observed(observable), w, observable=observable)
+        target = cls(observable, ensemble, estimate.mean_values, estimate.stderr, name, weight)
+        if _has_features_of(frames, ensemble):
+            target._features = expectation(np.asarray(frames.features), w)
+        return target
+
+    @classmethod
+    def from_file(cls, path: str | Path, observable, ensemble, r_unit: str | None = None, q_unit: str | None = None,
+                  column: str | int | None = None, sigma: float | None = None,
+                  sigma_column: str | int | None = None, name: str | None = None, weight: float = 1.0, *,
+                  rows: Mapping | None = None, sort: bool = False, core: float | None = None,
+                  binned: bool | None = None) -> Target:
+        """A table made by others, brought to the observable's grid.
+
+        An RDF becomes averages over the observable's bins, exact where the table's own bins divide them; anything
+        else is interpolated at the grid's points (monotonically between neighbours, so nothing overshoots).
+
+        Parameters
+        ----------
+        path
+            CSV, XVG or columns: see `read_table`, also for ``column``, ``sigma_column``, ``rows`` and ``sort``.
+        r_unit, q_unit
+            "nm" or "angstrom"; "1/nm" or "1/angstrom". None: the column's name tells (``r_nm``, ``r (A)``, ``Q_invA``).
+            Lennard-Jones tables in units of sigma: name nm, and use sigma = 1 nm.
+        sigma
+            One standard error for all values, in place of a column of them.
+        core
+            nm; g counts as 0 below it: removes the ripples that Fourier inversion leaves inside the core.
+        binned
+            Whether g are averages over bins (a histogram) or values at points. None: evenly spaced g are binned.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As `read_table`; further if the unit is not known or not plausible, g is negative, or the table does not
+            cover the grid.
+
+        Notes
+        -----
+        Errors of a table that is finer than the bins are averaged like g, as if fully correlated within a bin.
+        """
+        who = "Target.from_file"
+        table = read_table(path, column, sigma_column=sigma_column, rows=rows, sort=sort)
+        require(sigma is None or table.sigma is None, who, "found both sigma= and sigma_column=", "Give one of them")
+        if isinstance(observable, RDF):
+            values, errors = _bin_averages(table, observable, r_unit, core, binned, who)
+        else:
+            x = table.x * (_unit(table, q_unit, "1/nm", who) if "1/nm" in observable.axis else 1.0)
+            values, errors = _at_points(table, x, observable, who)
+        return cls(observable, ensemble, values, sigma if errors is None else errors, name, weight)
+
+    def spline_counts(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""What the Model's spline basis functions count in the target, and the covariance of these counts.
+
+        .. math:: \Phi^*_k = \frac{N_\text{pairs}}{V} \int 4 \pi r^2 g^*(r)\, B_k(r)\, dr
+
+        with N(N-1)/2 or N_a N_b distinct pairs. Of a target from frames with features it is their average instead.
+
+        Parameters
+        ----------
+        columns
+            [M], columns of the Model's features that belong to one type pair, whose splines end within r_max.
+
+        Returns
+        -------
+        counts [M], covariance [M, M]
+            Dimensionless, for the Ensemble's box.
+
+        Raises
+        ------
+        ValueError
+            If the observable is no RDF normalised by density.
+        """
+        columns = np.asarray(columns, dtype=int)
+        if self._features is not None:
+            return self._features.mean_values[columns], self._features.covariance()[np.ix_(columns, columns)]
+        rdf = self.observable
+        require(isinstance(rdf, RDF) and rdf.normalization == "density", "Target.spline_counts",
+                f"expected an RDF normalised by density, found {rdf.name}", "Use RDF(normalization='density')")
+        model = self.ensemble.model
+        density = n_pairs(model.select(rdf.selection_a), model.select(rdf.selection_b)) / _volume(self.ensemble)
+        grid, rows = _spline_of(model, columns)
+        matrix = spline_counts_matrix(rdf.edges, grid)[rows] * (density * rdf.shell_volumes)
+        covariance = np.zeros((len(columns),) * 2) if self.sigma is None else (matrix * self.sigma**2) @ matrix.T
+        return matrix @ self.values, covariance
+
+
+def _spline_of(model, columns: np.ndarray):
+    """The SplineGrid of the term that the columns belong to, and which of its splines they are."""
+    for term in model.terms:
+        if term.columns.start <= columns[0] < term.columns.stop:
+            grid = term.potential.grid
+            return grid, (columns - term.columns.start) % grid.n_coefficients
+    raise ValueError(f"Target.spline_counts: expected columns below {model.n_features}, found {columns[0]}. "
+                     "Use columns of the Model's features.")
+
+
+def _has_features_of(frames, ensemble) -> bool:
+    """Whether dU/dc of the frames counts the same pairs in the same box as the Ensemble's."""
+    model = ensemble.model
+    if frames.features is None or frames.n_atoms != model.n_particles or frames.features.shape[1] != model.n_features:
+        return False
+    constant = frames.boxes is not None and np.ptp(frames.volumes) == 0
+    return not constant or bool(np.isclose(frames.volumes[0], _volume(ensemble), rtol=1e-5))
+
+
+def _volume(ensemble) -> float:
+    return float(abs(np.linalg.det(np.asarray(ensemble.box))))
+
+
+def _bin_averages(table: Table, rdf, r_unit: str | None, core: float | None, binned: bool | None, who: str):
+    r = table.x * _unit(table, r_unit, "nm", who)
+    g = table.y if core is None else np.where(r < core, 0.0, table.y)
+    _check_rise(r, g, table, who)
+    _check_g(g, r, who)
+    require(r[0] >= 0, who, f"distances must not be negative, found {r[0]:g} nm", "Check the table")
+    binned = np.ptp(np.diff(r)) < 1e-2 * np.mean(np.diff(r)) if binned is None else binned
+    wanted, ends = rdf.edges, bin_edges(r) if binned else r
+    tolerance = 1e-6 * (wanted[1] - wanted[0])
+    require(wanted[-1] <= ends[-1] + tolerance, who,
+            f"{table.path} covers {ends[0]:.4g} to {ends[-1]:.4g} nm, and the RDF reaches {rdf.r_max:.4g} nm",
+            f"Use RDF(..., r_max={np.floor(1e4 * ends[-1]) / 1e4:g}), or a longer table")
+    require(wanted[0] >= ends[0] - tolerance or g[0] < CORE_G, who,
+            f"{table.path} covers {ends[0]:.4g} to {ends[-1]:.4g} nm and begins with g = {g[0]:.3g}, "
+            f"and the RDF begins at {wanted[0]:.4g} nm", f"Use RDF(..., r_min={ends[0]:.4g}), or a table from the core on")
+    upper = np.clip(wanted, ends[0], ends[-1])
+    average = [np.diff(integrate_rdf(r, y, upper, binned)) / rdf.shell_volumes
+               for y in (g, table.sigma) if y is not None]
+    return np.maximum(average[0], 0.0), average[1] if len(average) > 1 else None
+
+
+def _at_points(table: Table, x: np.ndarray, observable, who: str):
+    grid = np.asarray(observable.grid)
+    tolerance = 1e-6 * (x[1] - x[0])
+    require(x[0] <= grid[0] + tolerance and grid[-1] <= x[-1] + tolerance, who,
+            f"{table.path} covers {x[0]:.4g} to {x[-1]:.4g}, and {observable.name} needs {grid[0]:.4g} to {grid[-1]:.4g} in "
+            f"{observable.axis}", "Use a smaller range of the observable, or a longer table")
+    grid = np.clip(grid, x[0], x[-1])
+    return PchipInterpolator(x, table.y)(grid), None if table.sigma is None else PchipInterpolator(x, table.sigma)(grid)
+
+
+def _unit(table: Table, unit: str | None, wanted: str, who: str) -> float:
+    """The factor from the table's abscissa to the wanted unit (nm or 1/nm)."""
+    known, keyword = (_LENGTHS, "r_unit") if wanted == "nm" else (_INVERSE_LENGTHS, "q_unit")
+    options = " or ".join(f'{keyword}="{k}"' for k in known)
+    if unit is None:
+        words = set(re.split(r"[\s_()\[\],]+", table.x_name))
+        units = [k for k, (_, names) in known.items() if names & words]
+        require(len(units) == 1, who, f"the column {table.x_name!r} of {table.path} does not tell its unit", f"Pass {options}")
+        unit = units[0]
+    require(unit in known, who, f"{keyword} must be one of {', '.join(known)}, found {unit!r}", f"Pass {options}")
+    return known[unit][0]
+
+
+def _check_rise(r: np.ndarray, g: np.ndarray, table: Table, who: str) -> None:
+    require(bool((g > 0.5).any()), who, f"g in {table.path} never exceeds 0.5 (largest {g.max():.3g})",
+            "Check that column= is a radial distribution function")
+    rise = r[np.argmax(g > 0.5)]
+    low, high = PLAUSIBLE_RISE
+    require(rise >= low or r[0] >= rise, who, f"g in {table.path} first exceeds 0.5 at {rise:.3g} nm, less than {low} nm",
+            'Pass r_unit="nm" if r is in nm')
+    require(rise <= high, who, f"g in {table.path} first exceeds 0.5 at {rise:.3g} nm, more than {high} nm",
+            'Pass r_unit="angstrom" if r is in Angstrom; for larger particles make the Target from values')
+
+
+def _check_g(g: np.ndarray, r: np.ndarray, who: str) -> None:
+    k = int(np.argmin(g))
+    require(g[k] >= 0, who, f"g(r) must not be negative, found {g[k]:.3g} at {r[k]:.4g} nm",
+            "Remove the ripples of Fourier inversion: from_file(core=) sets g = 0 below a distance")
+
+
+def _check_half_box(r_max: float, box: np.ndarray, who: str) -> None:
+    half = widths(box).min() / 2
+    require(r_max <= half * (1 + 1e-6), who,
+            f"the RDF reaches {r_max:.4g} nm, more than half the smallest width of the box ({half:.4g} nm)",
+            "Use a smaller r_max, or more particles")
