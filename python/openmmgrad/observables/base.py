@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""What every observable of stored frames offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..frames import Frames
+
+
+class Observable(ABC):
+    """A function of one frame, evaluated on many: Frames -> [S, B].
+
+    A subclass sets the attributes below and defines ``__call__``; nothing else is needed to fit it or to plot it.
+
+    Attributes
+    ----------
+    grid
+        [B] ndarray, where the values stand.
+    unit
+        Of the values, as a text; "1" is dimensionless.
+    name
+        Of the values, for figures: "g(r)".
+    axis
+        Of the grid, with unit, for figures: "r (nm)".
+    explicit
+        True where the values depend on a model's parameters themselves, beyond which frames there are: such values
+        carry a graph and are computed anew each time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from openmmgrad.frames import State
+    >>> class MeanX(Observable):
+    ...     grid, unit, name, axis = np.zeros(1), "nm", "<x>", ""
+    ...     def __call__(self, frames):
+    ...         return torch.as_tensor(frames.positions[:, :, 0].mean(axis=1, keepdims=True))
+    >>> MeanX()(Frames(np.ones((2, 3, 3)), State([], 300.0)))
+    tensor([[1.],
+            [1.]], dtype=torch.float64)
+    """
+
+    grid: np.ndarray
+    unit: str
+    name: str
+    axis: str
+    explicit: bool = False
+
+    @abstractmethod
+    def __call__(self, frames: Frames) -> Tensor:
+        """Values of every frame, [S, B], float64."""
+
+    def plot(self, estimate: Any, reference: Any = None, axes: Any = None) -> Any:
+        """An average with its standard error, and what it should be, over the grid.
+
+        Parameters
+        ----------
+        estimate
+            An `Estimate`, or values [B].
+        reference
+            An `Estimate`, values [B], or None.
+        axes
+            matplotlib Axes to draw on; None makes a figure, which ``axes.figure.savefig`` writes.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if axes is None:
+            from matplotlib.figure import Figure
+
+            axes = Figure(figsize=(5.0, 3.4), layout="constrained").subplots()
+        for content, label, style in ((reference, "reference", {"color": "black"}),
+                                      (estimate, self.name, {"color": "tab:red", "linestyle": "--"})):
+            if content is None:
+                continue
+            mean = np.asarray(getattr(content, "mean_values", content), dtype=float)
+            stderr = getattr(content, "stderr", None)
+            if stderr is not None:
+                axes.fill_between(self.grid, mean - 2 * stderr, mean + 2 * stderr, alpha=0.25, linewidth=0,
+                                  color=style["color"])
+            axes.plot(self.grid, mean, linewidth=1.2, label=label, **style)
+        axes.set_xlabel(self.axis)
+        axes.set_ylabel(self.name if self.unit == "1" else f"{self.name} ({self.unit})")
+        axes.legend(frameon=False)
+        return axes

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""The radial distribution function."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import require
+from ..frames import Frames
+from ..units import plain
+from .base import Observable
+from .pairs import check_reach, distances, enclosing_box, n_pairs, neighbors
+
+_TAIL = 6.0  # a Gaussian beyond so many widths is zero to 1e-9
+
+
+class RDF(Observable):
+    r"""Radial distribution function g(r) of every frame.
+
+    .. math:: g_b = \frac{n_b}{v_b\, N_{ab} / V}, \qquad v_b = \tfrac{4\pi}{3}(r_{b+1}^3 - r_b^3)
+
+    with n_b the pairs in bin b, N_ab all distinct pairs between the selections, and V the frame's volume
+    (``normalization="density"``). An ideal gas has g = 1. With ``"window"``, N_ab/V is replaced by the pairs between
+    r_min and r_max over the volume of that shell: for systems without a volume, and to compare shapes only.
+
+    Parameters
+    ----------
+    selection_a, selection_b
+        See `Frames.select`; they may be equal, disjoint or overlap. A pair of atoms counts once.
+    r_max
+        Upper end of the last bin, nm; at most half the smallest width of the box.
+    bins
+        B, of equal width.
+    r_min
+        Lower end of the first bin, nm.
+    normalization
+        "density" or "window".
+    smear
+        Standard deviation, nm, of a Gaussian in place of each distance, integrated over the bins exactly: then g is
+        differentiable in the positions. Distances up to r_max + 6 smear count towards the last bins. None is the
+        plain histogram.
+
+    Attributes
+    ----------
+    grid, edges
+        Centres [B] and ends [B + 1] of the bins, nm.
+
+    Raises
+    ------
+    ValueError
+        If r_max exceeds half the smallest box width, a selection is empty, the frames have no box where the
+        normalisation needs one, or positions that require a gradient meet a histogram.
+
+    Notes
+    -----
+    Equal to `mdtraj.compute_rdf` at constant volume. Where the volume fluctuates each frame has its own V here,
+    and mdtraj takes the mean of 1/V; they differ by the relative variance of V.
+
+    References
+    ----------
+    M. P. Allen, D. J. Tildesley, Computer Simulation of Liquids, 2nd ed. (2017), section 8.2, eq. (8.16).
+
+    Examples
+    --------
+    >>> from openmmgrad.frames import State
+    >>> frames = Frames([[[0.1, 0, 0], [1.9, 0, 0]]], State([], 300.0), boxes=2.0 * np.eye(3))
+    >>> rdf = RDF(None, None, r_max=1.0, bins=4)
+    >>> rdf.pair_counts(frames)                       # 0.2 nm apart through the boundary
+    tensor([[1., 0., 0., 0.]], dtype=torch.float64)
+    >>> round(float(rdf(frames)[0, 0] * 4 / 3 * np.pi * 0.25**3), 6)     # one pair in 8 nm^3
+    8.0
+    """
+
+    unit = "1"
+    name = "g(r)"
+    axis = "r (nm)"
+
+    def __init__(self, selection_a: Any, selection_b: Any, r_max: float, bins: int, r_min: float = 0.0,
+                 normalization: str = "density", smear: float | None = None) -> None:
+        self.selection_a, self.selection_b = selection_a, selection_b
+        self.r_max, self.r_min = float(plain(r_max, "nm")), float(plain(r_min, "nm"))
+        require(0 <= self.r_min < self.r_max < math.inf, "RDF",
+                f"expected 0 <= r_min < r_max, found r_min = {self.r_min} nm and r_max = {self.r_max} nm", "Give both in nm")
+        require(int(bins) == bins and bins >= 1, "RDF", f"bins must be a whole number from 1, found {bins}", "Give more")
+        require(normalization in ("density", "window"), "RDF",
+                f"normalization must be 'density' or 'window', found {normalization!r}", "Choose one of those")
+        self.smear = None if smear is None else float(plain(smear, "nm"))
+        require(self.smear is None or 0 < self.smear < math.inf, "RDF", f"smear must be positive, found {smear} nm",
+                "Take about the width of a bin")
+        self.normalization = normalization
+        self.edges = np.linspace(self.r_min, self.r_max, int(bins) + 1)
+        self.grid = 0.5 * (self.edges[1:] + self.edges[:-1])
+        self.shell_volumes = 4 * np.pi / 3 * np.diff(self.edges**3)
+
+    def __call__(self, frames: Frames, positions: Tensor | None = None) -> Tensor:
+        """g of every frame, [S, B].
+
+        Parameters
+        ----------
+        frames
+            S frames.
+        positions
+            [S, N, 3], nm, with graph: used in place of the frames' own; needs ``smear=``.
+        """
+        counts = self.pair_counts(frames, positions)
+        if self.normalization == "window":
+            total = counts.sum(1, keepdim=True)
+            density = torch.where(total > 0, total, 1.0) / self.shell_volumes.sum()
+        else:
+            require(frames.boxes is not None, "RDF", "normalization='density' needs a volume, and the frames have no boxes",
+                    "Use normalization='window', or frames with boxes")
+            a, b = self._selections(frames)
+            density = torch.as_tensor(n_pairs(a, b) / frames.volumes)[:, None]
+        return counts / (density * torch.as_tensor(self.shell_volumes))
+
+    def pair_counts(self, frames: Frames, positions: Tensor | None = None) -> Tensor:
+        """Distinct pairs in each bin, [S, B]."""
+        requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in (frames, positions))
+        require(not requires_grad or self.smear is not None, "RDF",
+                "a histogram has no gradient in the positions, and the positions require one",
+                "Pass smear= (nm), or detach them and differentiate through weights")
+        require(isinstance(frames, Frames), "RDF", f"expected Frames, found {type(frames).__name__}",
+                "Pass what Ensemble.sample or Frames.from_mdtraj returns", TypeError)
+        require(positions is None or positions.shape == frames.positions.shape, "RDF",
+                f"positions must have shape {list(frames.positions.shape)}", "Pass one [N, 3] per frame")
+        a, b = self._selections(frames)
+        require(n_pairs(a, b) > 0, "RDF", "the selections must form at least one pair, found one atom", "Select more")
+        reach = self.r_max + (_TAIL * self.smear if self.smear else 0.0)
+        if frames.boxes is not None:
+            check_reach(frames.boxes[:1] if frames.boxes.strides[0] == 0 else frames.boxes, reach, "RDF")
+        rows = []
+        for s in range(len(frames)):
+            x = frames.positions[s] if positions is None else positions[s].detach().numpy()
+            box = enclosing_box(x, reach) if frames.boxes is None else frames.boxes[s]
+            if self.smear is None:
+                rows.append(torch.as_tensor(self._histogram(distances(x, box, a, b, reach))))
+            else:
+                i, j = neighbors(x, box, a, b, reach)
+                graph = torch.as_tensor(np.array(x)) if positions is None else positions[s].double()
+                rows.append(self._smeared(_lengths(graph[j] - graph[i], box)))
+        return torch.stack(rows) if rows else torch.zeros((0, len(self.grid)), dtype=torch.float64)
+
+    def _selections(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+        return frames.select(self.selection_a), frames.select(self.selection_b)
+
+    def _histogram(self, r: np.ndarray) -> np.ndarray:
+        bins = len(self.grid)
+        if self.r_min > 0:
+            r = r[r >= self.r_min]
+        place = ((r - self.r_min) * (bins / (self.r_max - self.r_min))).astype(np.int64)
+        counts = np.bincount(np.minimum(place, bins - 1), minlength=bins)
+        return counts.astype(float)
+
+    def _smeared(self, r: Tensor) -> Tensor:
+        """Integrals over the bins of Gaussians at r [P], [B]; each reaches only a few bins."""
+        bins, width = len(self.grid), (self.r_max - self.r_min) / len(self.grid)
+        reached = 2 * math.ceil(_TAIL * self.smear / width) + 1
+        first = torch.floor((r.detach() - self.r_min) / width).long() - reached // 2
+        edge = first[:, None] + torch.arange(reached + 1)
+        cumulative = 0.5 * torch.erf((self.r_min + width * edge - r[:, None]) / (math.sqrt(2) * self.smear))
+        place = (edge[:, :-1] + 1).clamp(0, bins + 1)
+        counts = torch.zeros(bins + 2, dtype=torch.float64)
+        return counts.index_add(0, place.reshape(-1), cumulative.diff(dim=1).reshape(-1))[1:-1]
+
+
+def _lengths(difference: Tensor, box: np.ndarray) -> Tensor:
+    """Nearest-image lengths [P] of differences [P, 3], with graph."""
+    cell = torch.as_tensor(np.array(box))
+    image = torch.round(difference.detach() @ torch.linalg.inv(cell)) @ cell
+    return torch.linalg.vector_norm(difference - image, dim=1)
