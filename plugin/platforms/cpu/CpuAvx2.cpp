@@ -19,13 +19,11 @@ struct Displacements {
     __m256 x, y, z, square;
 };
 
-/** Brick images of differences on the grid. */
+/** Brick images of differences on the grid, as in CpuGridScale::findSquare(). */
 template <bool triclinic>
 AVX2_INLINE Displacements findImages(const CpuGridScale& scale, __m256i gx, __m256i gy, __m256i gz) {
     const __m256 z = _mm256_cvtepi32_ps(gz);
     if (triclinic) {
-        // A box vector more or less in z shifts y and x. The shifts are taken from the image of z, and differences of
-        // integers wrap: this is the order in which CpuPairGeometry::findImage() goes.
         const __m256 zInY = _mm256_mul_ps(z, _mm256_set1_ps(scale.zy));
         gy = _mm256_add_epi32(gy, _mm256_cvtps_epi32(zInY));
         const __m256 alongB = _mm256_sub_ps(_mm256_cvtepi32_ps(gy), zInY);

@@ -81,6 +81,24 @@ struct CpuGridScale {
     float yx, zx, zy; // slopes of the box: bx/ax, cx/ax, cy/by
     /** @param inverseUnit  1/(the unit of length) in 1/nm */
     CpuGridScale(const CpuPairGeometry& geometry, double inverseUnit);
+
+    /** Squared length of the brick image of a difference (mod 2^32) on the grid. */
+    float findSquare(uint32_t dx, uint32_t dy, uint32_t dz) const {
+        const float alongC = toFloat(dz);
+        if (triclinic) {
+            // A box vector more or less in z shifts y and x. The shifts are taken from the image of z, and differences
+            // wrap: this is the order in which CpuPairGeometry::findImage() goes.
+            dy += toSteps(alongC * zy);
+            const float alongB = toFloat(dy) - alongC * zy;
+            dx += toSteps(alongB * yx) + toSteps(alongC * zx);
+        }
+        const float ex = toFloat(dx) * x, ey = toFloat(dy) * y, ez = alongC * z;
+        return ex * ex + ey * ey + ez * ez;
+    }
+
+private:
+    static float toFloat(uint32_t d) { return static_cast<float>(static_cast<int32_t>(d)); }
+    static uint32_t toSteps(float d) { return static_cast<uint32_t>(static_cast<int64_t>(d)); }
 };
 
 } // namespace OpenMMGrad

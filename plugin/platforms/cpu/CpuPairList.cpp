@@ -46,49 +46,76 @@ void CpuPairList::build(const vector<Vec3>& positions, const Vec3* boxVectors, T
     version++;
 }
 
-void CpuPairList::sortParticles(const vector<Vec3>& positions) {
-    struct Place {
-        uint64_t key;
-        double height;
-        int particle;
-    };
-    const bool open = geometry.getShape() == CpuPairGeometry::Open;
-    for (int k = 0; k < 2; k++) {
-        const double perVector = 2 * geometry.getWidth(k) / range;
-        numColumns[k] = open ? numeric_limits<int>::max() : static_cast<int>(max(1.0, min(perVector, 1e6)));
-        reach[k] = open ? 2 : static_cast<int>(ceil(range * numColumns[k] / geometry.getWidth(k)));
-    }
-    vector<Place> places(numParticles);
-    for (int i = 0; i < numParticles; i++) {
-        uint64_t cell[2];
-        double height = positions[i][2];
-        if (open)
-            for (int k = 0; k < 2; k++) // far-off columns merge; neighbouring ones stay neighbours
-                cell[k] = static_cast<uint64_t>(min(max(floor(2 * positions[i][k] / range) + 1e9, 0.0), 2e9));
-        else {
-            Vec3 f = geometry.toFractions(positions[i]);
-            for (int k = 0; k < 3; k++)
-                f[k] -= floor(f[k]);
-            for (int k = 0; k < 2; k++)
-                cell[k] = min(static_cast<int>(f[k] * numColumns[k]), numColumns[k] - 1);
-            height = f[2] * geometry.getWidth(2);
+namespace {
+
+const int HeightBits = 24, CellBits = 20;
+
+int64_t clamp(double value, int bits) {
+    const double half = static_cast<double>(int64_t(1) << (bits - 1));
+    return static_cast<int64_t>(min(max(floor(value), -half), half - 1) + half);
+}
+
+} // namespace
+
+/** Radix sort by key; particles of equal keys keep their order. */
+void CpuPairList::sortPlaces() {
+    size_t counts[8][256] = {};
+    for (const Place& place : places)
+        for (int digit = 0; digit < 8; digit++)
+            counts[digit][place.key >> (8 * digit) & 255]++;
+    sortedPlaces.resize(places.size());
+    for (int digit = 0; digit < 8; digit++) {
+        size_t* next = counts[digit];
+        if (places.empty() || next[places[0].key >> (8 * digit) & 255] == places.size())
+            continue; // all the same
+        size_t sum = 0;
+        for (int value = 0; value < 256; value++) {
+            const size_t count = next[value];
+            next[value] = sum;
+            sum += count;
         }
-        places[i] = Place{cell[0] << 32 | cell[1], height, i};
+        for (const Place& place : places)
+            sortedPlaces[next[place.key >> (8 * digit) & 255]++] = place;
+        places.swap(sortedPlaces);
     }
-    sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
-        return a.key != b.key ? a.key < b.key : a.height != b.height ? a.height < b.height : a.particle < b.particle;
-    });
+}
+
+void CpuPairList::sortParticles(const vector<Vec3>& positions) {
+    const bool open = geometry.getShape() == CpuPairGeometry::Open;
+    const double maxCells = 1 << CellBits;
+    for (int k = 0; k < 2; k++)
+        numCells[k] = static_cast<int>(open ? maxCells : max(1.0, min(geometry.getWidth(k) / range, maxCells)));
+    heightUnit = (open ? 4096 * range : geometry.getWidth(2)) / (1 << HeightBits);
+    places.resize(numParticles);
+    for (int i = 0; i < numParticles; i++) {
+        const Vec3& x = positions[i];
+        uint64_t cell[2], height;
+        if (open) { // far-off cells merge, but neighbours stay neighbours
+            for (int k = 0; k < 2; k++)
+                cell[k] = clamp(x[k] / range, CellBits);
+            height = clamp(x[2] / heightUnit, HeightBits);
+        }
+        else {
+            const Vec3 f = geometry.toFractions(x);
+            for (int k = 0; k < 2; k++)
+                cell[k] = static_cast<uint64_t>(static_cast<uint32_t>(CpuPairGeometry::toGrid(f[k]))) * numCells[k] >> 32;
+            height = static_cast<uint32_t>(CpuPairGeometry::toGrid(f[2])) >> (32 - HeightBits);
+        }
+        places[i] = Place{(cell[0] << CellBits | cell[1]) << HeightBits | height, i};
+    }
+    sortPlaces();
     columns.clear();
     for (int i = 0; i < numParticles; i++) {
         order[i] = places[i].particle;
-        heights[i] = places[i].height;
-        builtAt[i] = positions[places[i].particle];
+        heights[i] = places[i].key & ((1 << HeightBits) - 1);
+        builtAt[i] = positions[order[i]];
         const Vec3 f = geometry.toFractions(builtAt[i]);
         gridX[i] = CpuPairGeometry::toGrid(f[0]);
         gridY[i] = CpuPairGeometry::toGrid(f[1]);
         gridZ[i] = CpuPairGeometry::toGrid(f[2]);
-        if (columns.empty() || columns.back().key != places[i].key)
-            columns.push_back(Column{places[i].key, i});
+        const uint64_t column = places[i].key >> HeightBits;
+        if (columns.empty() || columns.back().key != column)
+            columns.push_back(Column{column, i});
     }
     columns.push_back(Column{numeric_limits<uint64_t>::max(), numParticles});
 }
@@ -96,21 +123,20 @@ void CpuPairList::sortParticles(const vector<Vec3>& positions) {
 /** The columns within reach of a column, itself and later ones only: each pair is found from its earlier member. */
 void CpuPairList::findRuns(int column, vector<Run>& runs) const {
     const bool open = geometry.getShape() == CpuPairGeometry::Open;
-    const double boxHeight = geometry.getWidth(2);
-    const bool wraps = !open && 2 * range < boxHeight;
-    const int64_t centre[2] = {static_cast<int64_t>(columns[column].key >> 32),
-                               static_cast<int64_t>(columns[column].key & 0xffffffff)};
+    const bool wraps = !open && 2 * range < geometry.getWidth(2);
+    const int64_t centre[2] = {static_cast<int64_t>(columns[column].key >> CellBits),
+                               static_cast<int64_t>(columns[column].key & ((1 << CellBits) - 1))};
     // Per axis the cells within reach, as up to two intervals inside the box.
     int64_t intervals[2][2][2];
     int numIntervals[2];
     for (int k = 0; k < 2; k++) {
-        const int64_t n = numColumns[k], low = centre[k] - reach[k], high = centre[k] + reach[k];
+        const int64_t n = numCells[k], low = centre[k] - 1, high = centre[k] + 1;
         int count = 0;
         auto add = [&](int64_t from, int64_t to) {
             intervals[k][count][0] = from;
             intervals[k][count++][1] = to;
         };
-        if (!open && 2 * reach[k] + 1 >= n)
+        if (!open && n <= 3)
             add(0, n - 1);
         else {
             add(max<int64_t>(low, 0), min(high, n - 1));
@@ -125,15 +151,15 @@ void CpuPairList::findRuns(int column, vector<Run>& runs) const {
     for (int ix = 0; ix < numIntervals[0]; ix++)
         for (int64_t x = intervals[0][ix][0]; x <= intervals[0][ix][1]; x++)
             for (int iy = 0; iy < numIntervals[1]; iy++) {
-                const uint64_t row = static_cast<uint64_t>(x) << 32;
+                const uint64_t row = static_cast<uint64_t>(x) << CellBits;
                 auto it = lower_bound(columns.begin() + column, columns.end() - 1, row | intervals[1][iy][0],
                                       [](const Column& c, uint64_t key) { return c.key < key; });
                 for (; it->key <= (row | intervals[1][iy][1]); ++it) {
                     const int begin = it->begin, end = (it + 1)->begin;
-                    runs.push_back(Run{begin, end, 0.0, begin, begin});
+                    runs.push_back(Run{begin, end, 0, begin, begin});
                     if (wraps) {
-                        runs.push_back(Run{begin, end, boxHeight, begin, begin});
-                        runs.push_back(Run{begin, end, -boxHeight, begin, begin});
+                        runs.push_back(Run{begin, end, 1 << HeightBits, begin, begin});
+                        runs.push_back(Run{begin, end, -(1 << HeightBits), begin, begin});
                     }
                 }
             }
@@ -141,7 +167,8 @@ void CpuPairList::findRuns(int column, vector<Run>& runs) const {
 
 void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
     const bool open = geometry.getShape() == CpuPairGeometry::Open;
-    const double window = !open && 2 * range >= geometry.getWidth(2) ? numeric_limits<double>::infinity() : range;
+    const bool wholeColumns = !open && 2 * range >= geometry.getWidth(2);
+    const int window = wholeColumns ? 1 << HeightBits : static_cast<int>(range / heightUnit) + 2;
     vector<Run> runs;
     vector<int> mark(selection.exclusions.empty() ? 0 : numParticles, -1);
     size_t used = 0;
@@ -151,7 +178,7 @@ void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
             column = upper_bound(columns.begin(), columns.end(), i, later) - columns.begin() - 1;
             findRuns(column, runs);
         }
-        const double lowest = heights[i] - window, highest = heights[i] + window;
+        const int lowest = heights[i] - window, highest = heights[i] + window;
         int count = 0;
         for (Run& run : runs) {
             while (run.first < run.end && heights[run.first] + run.shift < lowest)
@@ -177,13 +204,20 @@ void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
 }
 
 int CpuPairList::findWithinRange(int sorted, int begin, int end, int* entries) const {
-    if (simd != nullptr && geometry.brickShowsAllWithin(range))
-        return simd->findWithin(gridScale, gridX.data(), gridY.data(), gridZ.data(), sorted, begin, end, entries);
-    const double limit = range * range;
     int count = 0;
-    for (int j = begin; j < end; j++) {
-        entries[count] = 4 * j;
-        count += geometry.findShortestSquare(builtAt[sorted] - builtAt[j]) < limit;
+    if (!geometry.brickShowsAllWithin(range))
+        for (int j = begin; j < end; j++) {
+            entries[count] = 4 * j;
+            count += geometry.findShortestSquare(builtAt[sorted] - builtAt[j]) < range * range;
+        }
+    else if (simd != nullptr)
+        count = simd->findWithin(gridScale, gridX.data(), gridY.data(), gridZ.data(), sorted, begin, end, entries);
+    else {
+        const uint32_t x = gridX[sorted], y = gridY[sorted], z = gridZ[sorted];
+        for (int j = begin; j < end; j++) {
+            entries[count] = 4 * j;
+            count += gridScale.findSquare(x - gridX[j], y - gridY[j], z - gridZ[j]) < 1;
+        }
     }
     return count;
 }

@@ -40,7 +40,8 @@ struct LargestTwo {
  * when the box changes. Displacements are plain differences of coordinates: a particle put back into the box by a
  * whole box vector costs a rebuild, never a pair.
  *
- * Particles are sorted by columns of the box and by height within a column, so that neighbours are close in memory.
+ * Particles are sorted by columns of the box, at least as wide as the range, and by height within a column, so that
+ * neighbours are close in memory.
  * A "sorted index" is a position in that order.
  */
 class CpuPairList {
@@ -80,6 +81,10 @@ public:
     void build(const std::vector<OpenMM::Vec3>& positions, const OpenMM::Vec3* boxVectors, OpenMM::ThreadPool& threads);
 
 private:
+    struct Place {
+        uint64_t key; // column, then height
+        int particle;
+    };
     /** Particles with begin <= sorted index < the next column's begin; the key grows with x, then with y. */
     struct Column {
         uint64_t key;
@@ -88,9 +93,10 @@ private:
     /** Sorted indices begin <= j < end seen through a vertical shift; first and last bound those within range. */
     struct Run {
         int begin, end;
-        double shift;
+        int shift;
         int first, last;
     };
+    void sortPlaces();
     void sortParticles(const std::vector<OpenMM::Vec3>& positions);
     void findRuns(int column, std::vector<Run>& runs) const;
     void findPartners(int begin, int end, std::vector<int>& entries);
@@ -111,9 +117,11 @@ private:
     std::vector<std::vector<int> > storage; // one per thread
     std::vector<OpenMM::Vec3> builtAt;
     std::vector<Column> columns;
-    std::vector<double> heights;
+    std::vector<Place> places, sortedPlaces;
+    std::vector<int> heights;
     std::vector<int32_t> gridX, gridY, gridZ;
-    int numColumns[2], reach[2];
+    int numCells[2];
+    double heightUnit;
 };
 
 } // namespace OpenMMGrad
