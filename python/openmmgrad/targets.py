@@ -14,6 +14,7 @@ from .errors import require
 from .estimate import Estimate, expectation
 from .observables import RDF
 from .observables.pairs import n_pairs, widths
+from .observables.structure_factor import StructureFactor
 from .tables import Table, bin_edges, integrate_rdf, read_table, spline_counts_matrix
 from .weights import Weights
 
@@ -157,7 +158,7 @@ class Target:
         if isinstance(observable, RDF):
             values, errors = _bin_averages(table, observable, r_unit, core, binned, who)
         else:
-            x = table.x * (_unit(table, q_unit, "1/nm", who) if "1/nm" in observable.axis else 1.0)
+            x = table.x * (_unit(table, q_unit, "1/nm", who) if isinstance(observable, StructureFactor) else 1.0)
             values, errors = _at_points(table, x, observable, who)
         return cls(observable, ensemble, values, sigma if errors is None else errors, name, weight)
 
