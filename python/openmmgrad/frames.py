@@ -17,7 +17,8 @@ from .storage import GrowingArrays, read_arrays
 
 __all__ = ["FrameWriter", "Frames", "State", "select_atoms"]
 
-_PER_FRAME = ("positions", "velocities", "boxes", "features", "virial_features", "energies", "learnable_energies")
+_PER_FRAME = ("positions", "velocities", "boxes", "features", "virial_features", "energies",
+              "learnable_energies")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +78,15 @@ class Frames:
     boxes
         [S, 3, 3], nm, rows a, b, c; one [3, 3] serves all frames; None is not periodic.
     features
-        :math:`\Phi = \partial U/\partial c`, [S, F], for all learnable potentials in model order, dimensionless.
+        :math:`\Phi = \partial U/\partial c`, [S, F], of all learnable potentials in model order,
+        dimensionless.
     virial_features
         d(tr W)/dc, [S, F], dimensionless; W the virial of the learnable potentials.
     energies
         Total potential energy, [S], kJ/mol.
     learnable_energies
-        Energy of the learnable potentials in the state that made the frame, [S], kJ/mol; needed only where it is
-        not ``features @ coefficients`` (potentials evaluated without their spline).
+        Energy of the learnable potentials in the state that made the frame, [S], kJ/mol; needed only where it
+        is not ``features @ coefficients`` (potentials evaluated without their spline).
     masses
         [N], amu; 0 for virtual sites.
     topology
@@ -97,7 +99,7 @@ class Frames:
 
     Examples
     --------
-    >>> frames = Frames(np.zeros((3, 2, 3)), State([0.5], temperature=300.0), boxes=np.eye(3), features=np.ones((3, 1)))
+    >>> frames = Frames(np.zeros((3, 2, 3)), State([0.5], temperature=300.0), boxes=np.eye(3))
     >>> len(frames), frames.n_atoms, frames[1:].boxes.shape
     (3, 2, (2, 3, 3))
     """
@@ -119,21 +121,26 @@ class Frames:
         self.states = [self.states] if isinstance(self.states, State) else list(self.states)
         self.positions = _float_array(self.positions)
         require(self.positions.ndim == 3 and self.positions.shape[2] == 3, "Frames",
-                f"positions must have shape [S, N, 3], found {list(self.positions.shape)}", "Stack the frames")
+                f"positions must have shape [S, N, 3], found {list(self.positions.shape)}",
+                "Stack the frames")
         n_frames, n_atoms = self.positions.shape[:2]
         if self.boxes is not None:
             boxes = _float_array(self.boxes)
             self.boxes = np.broadcast_to(boxes, (n_frames, 3, 3)) if boxes.shape == (3, 3) else boxes
-        shapes = {"positions": (n_frames, n_atoms, 3), "velocities": (n_frames, n_atoms, 3), "boxes": (n_frames, 3, 3),
-                  "features": (n_frames, len(self.states[0].coefficients)), "energies": (n_frames,),
-                  "virial_features": (n_frames, len(self.states[0].coefficients)), "learnable_energies": (n_frames,),
-                  "masses": (n_atoms,)}
+        require(bool(self.states), "Frames", "expected at least one State, found none",
+                "Say what the frames were sampled from")
+        n_coefficients = len(self.states[0].coefficients)
+        shapes = {"velocities": (n_frames, n_atoms, 3), "boxes": (n_frames, 3, 3),
+                  "features": (n_frames, n_coefficients), "virial_features": (n_frames, n_coefficients),
+                  "energies": (n_frames,), "learnable_energies": (n_frames,), "masses": (n_atoms,)}
+        self._check("positions", (n_frames, n_atoms, 3))
         for name, shape in shapes.items():
             self._check(name, shape)
-        index = np.zeros(n_frames, dtype=int) if self.state_index is None else np.asarray(self.state_index, dtype=int)
-        require(index.shape == (n_frames,) and (self.state_index is not None or len(self.states) == 1), "Frames",
-                f"state_index must have shape [{n_frames}] for {len(self.states)} states, found {list(index.shape)}",
-                "Say which State made each frame")
+        given = self.state_index is not None
+        index = np.asarray(self.state_index, dtype=int) if given else np.zeros(n_frames, dtype=int)
+        require(index.shape == (n_frames,) and (given or len(self.states) == 1), "Frames",
+                f"{len(self.states)} states need a state_index of shape [{n_frames}], "
+                f"found {list(index.shape) if given else None}", "Say which State made each frame")
         require(n_frames == 0 or (index.min() >= 0 and index.max() < len(self.states)), "Frames",
                 f"state_index must be from 0 to {len(self.states) - 1}", "Name States in the list")
         self.state_index = index
@@ -145,7 +152,8 @@ class Frames:
         if array is None:
             return
         array = _float_array(array)
-        require(array.shape == shape, "Frames", f"{name} must have shape {list(shape)}, found {list(array.shape)}",
+        require(array.shape == shape, "Frames",
+                f"{name} must have shape {list(shape)}, found {list(array.shape)}",
                 "Pass one entry per frame, atom and coefficient")
         in_memory = not isinstance(array, np.memmap)
         require(not in_memory or bool(np.isfinite(array).all()), "Frames",
@@ -170,7 +178,8 @@ class Frames:
             If frames of several temperatures were concatenated.
         """
         found = sorted({state.temperature for state in self.states})
-        require(len(found) == 1, "Frames", f"expected one temperature, found {', '.join(f'{t:g}' for t in found)} K",
+        require(len(found) == 1, "Frames",
+                f"expected one temperature, found {', '.join(f'{t:g}' for t in found)} K",
                 "Keep frames of different temperatures in separate Frames")
         return found[0]
 
@@ -209,7 +218,8 @@ class Frames:
             If there is no part, or the systems or their coefficients differ in size.
         """
         parts = list(parts)
-        require(bool(parts), "Frames.concatenate", "expected at least one Frames, found none", "Pass a list of Frames")
+        require(bool(parts), "Frames.concatenate", "expected at least one Frames, found none",
+                "Pass a list of Frames")
         for label, sizes in (("atoms", {p.n_atoms for p in parts}),
                              ("coefficients", {len(s.coefficients) for p in parts for s in p.states})):
             require(len(sizes) == 1, "Frames.concatenate", f"numbers of {label} differ: {sorted(sizes)}",
@@ -232,7 +242,7 @@ class Frames:
         return select_atoms(selection, self.n_atoms, self.topology, "Frames.select")
 
     def observed(self, observable: Any) -> Tensor:
-        """``observable(self)``, computed once per observable unless it depends on parameters itself, [S, ...]."""
+        """``observable(self)``, [S, ...], computed once unless the observable is explicit in parameters."""
         if observable.explicit:
             return observable(self)
         if observable not in self._observed:
@@ -261,7 +271,8 @@ class Frames:
         arrays, facts = read_arrays(path)
         require(bool(arrays), "Frames.load", f"{path} holds no complete frame", "Sample again")
         states = [State(**state) for state in facts["states"]]
-        return cls(**arrays, states=states, masses=facts["masses"], topology=topology_from_table(facts["topology"]))
+        return cls(**arrays, states=states, masses=facts["masses"],
+                   topology=topology_from_table(facts["topology"]))
 
     @classmethod
     def from_mdtraj(cls, trajectory: Any, temperature: float, pressure: float | None = None) -> Frames:
@@ -341,7 +352,8 @@ class FrameWriter:
         return self._n_frames
 
     def append(self, positions: Any, velocities: Any = None, box: Any = None, features: Any = None,
-               virial_features: Any = None, energy: Any = None, learnable_energy: Any = None, state: int = 0) -> None:
+               virial_features: Any = None, energy: Any = None, learnable_energy: Any = None,
+               state: int = 0) -> None:
         """Add one frame: positions [N, 3], velocities [N, 3], box [3, 3], features [F], energies scalar.
 
         Raises
@@ -350,12 +362,13 @@ class FrameWriter:
             If a value is not finite, or arrays differ in name or shape from those of the first frame.
         """
         given = {"positions": positions, "velocities": velocities, "boxes": box, "features": features,
-                 "virial_features": virial_features, "energies": energy, "learnable_energies": learnable_energy,
-                 "state_index": state}
+                 "virial_features": virial_features, "energies": energy,
+                 "learnable_energies": learnable_energy, "state_index": state}
         row = {name: np.array(value, dtype=float) for name, value in given.items() if value is not None}
         for name, array in row.items():
             require(bool(np.isfinite(array).all()), "FrameWriter",
-                    f"{name} of frame {self._n_frames} contain NaN or infinite values", "Use a shorter timestep")
+                    f"{name} of frame {self._n_frames} contain NaN or infinite values",
+                    "Use a shorter timestep")
         shapes = {name: array.shape for name, array in row.items()}
         self._shapes = self._shapes or shapes
         require(shapes == self._shapes, "FrameWriter",
@@ -366,9 +379,10 @@ class FrameWriter:
 
     def close(self) -> Frames:
         """Finish, and return the frames: in memory, or memory-mapped from the directory."""
-        require(self._n_frames > 0, "FrameWriter", "expected at least one frame, found none", "Append frames first")
+        require(self._n_frames > 0, "FrameWriter", "expected at least one frame, found none",
+                "Append frames first")
         if self._disk is not None:
-            self._disk.close()
+            self._disk.flush()
             return Frames.load(self.path)
         arrays = {name: np.stack([row[name] for row in self._rows]) for name in self._shapes}
         return Frames(**arrays, states=self._states, masses=self._masses, topology=self._topology)
@@ -378,7 +392,7 @@ class FrameWriter:
 
     def __exit__(self, *exception: object) -> None:
         if self._disk is not None:
-            self._disk.close()
+            self._disk.flush()
 
 
 def _float_array(array: Any) -> np.ndarray:

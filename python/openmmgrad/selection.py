@@ -47,13 +47,15 @@ def select_atoms(selection: Any, n_atoms: int, topology: Any = None, who: str = 
         indices = _select_text(selection, topology, who)
     else:
         indices = _select_indices(np.asarray(selection), n_atoms, who)
-    require(len(indices) > 0, who, f"selection {_short(selection)} must contain atoms, found none of {n_atoms}",
+    require(len(indices) > 0, who,
+            f"selection {_short(selection)} must contain atoms, found none of {n_atoms}",
             "Check the names in the topology, or pass indices")
     require(indices.min() >= 0 and indices.max() < n_atoms, who,
             f"indices must be from 0 to {n_atoms - 1}, found {indices.min()} to {indices.max()}",
             "Indices count from 0")
     require(len(np.unique(indices)) == len(indices), who,
-            f"indices must be distinct, found {len(indices) - len(np.unique(indices))} repeated", "Name each atom once")
+            f"indices must be distinct, found {len(indices) - len(np.unique(indices))} repeated",
+            "Name each atom once")
     return indices
 
 
@@ -71,7 +73,8 @@ def _select_text(selection: str, topology: Any, who: str) -> np.ndarray:
 def _select_indices(array: np.ndarray, n_atoms: int, who: str) -> np.ndarray:
     if array.dtype == bool:
         require(array.shape == (n_atoms,), who,
-                f"a boolean mask must have shape [{n_atoms}], found {list(array.shape)}", "Give one entry per atom")
+                f"a boolean mask must have shape [{n_atoms}], found {list(array.shape)}",
+                "Give one entry per atom")
         return np.flatnonzero(array)
     require(array.ndim == 1 and (array.size == 0 or np.issubdtype(array.dtype, np.integer)), who,
             f"expected None, a text, indices or a mask, found shape {list(array.shape)} of {array.dtype}",

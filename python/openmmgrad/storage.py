@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Arrays that grow on disk: a directory of .npy files, and a JSON index that says how many rows count.
 
-Rows are written first and counted afterwards: the index is replaced atomically when the rows are on disk, so that a
-crash at any moment leaves the directory readable, with the rows of the last `flush`.
+Rows are written first and counted afterwards: the index is replaced atomically when the rows are on disk, so
+that a crash at any moment leaves the directory readable, with the rows of the last `flush`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class GrowingArrays:
         self.path = Path(path)
         self._buffer_rows = buffer_rows
         self._buffer: list[dict[str, np.ndarray]] = []
-        self._files: dict[str, object] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self.n_rows = 0
         require(not self.path.exists() or self.path.is_dir(), "FrameWriter",
@@ -68,43 +67,30 @@ class GrowingArrays:
         """Write the buffered rows and make them count."""
         if not self._buffer:
             return
-        if not self._files:
-            self._open(self._buffer[0])
+        new = not self._shapes
+        self._shapes = self._shapes or {name: array.shape for name, array in self._buffer[0].items()}
         n_rows = self.n_rows + len(self._buffer)
-        for name, file in self._files.items():
-            file.seek(0, os.SEEK_END)
-            file.write(np.stack([row[name] for row in self._buffer]).tobytes())
-            self._write_header(file, n_rows, self._shapes[name])
-            file.flush()
-            os.fsync(file.fileno())
+        for name, shape in self._shapes.items():
+            with open(self.path / f"{name}.npy", "wb+" if new else "rb+") as file:
+                _write_header(file, n_rows, shape)
+                file.seek(0, os.SEEK_END)
+                file.write(np.stack([row[name] for row in self._buffer]).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
         self.n_rows = n_rows
         self._buffer = []
         self._commit()
-
-    def close(self) -> None:
-        """Flush and close the files."""
-        self.flush()
-        for file in self._files.values():
-            file.close()
-        self._files = {}
-
-    def _open(self, row: dict[str, np.ndarray]) -> None:
-        for name, array in row.items():
-            self._shapes[name] = array.shape
-            self._files[name] = open(self.path / f"{name}.npy", "wb+")  # noqa: SIM115 (kept open between flushes)
-            self._write_header(self._files[name], 0, array.shape)
-
-    @staticmethod
-    def _write_header(file, n_rows: int, shape: tuple[int, ...]) -> None:
-        """numpy pads the header for a growing first axis, so it keeps its length."""
-        file.seek(0)
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f8", "fortran_order": False, "shape": (n_rows, *shape)})
 
     def _commit(self) -> None:
         shapes = {name: list(shape) for name, shape in self._shapes.items()}
         _write_json(self.path / INDEX,
                     {"format": FORMAT, "version": VERSION, "n_frames": self.n_rows, "arrays": shapes})
+
+
+def _write_header(file, n_rows: int, shape: tuple[int, ...]) -> None:
+    """A .npy header, which numpy pads for a growing first axis: it keeps its length."""
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "<f8", "fortran_order": False, "shape": (n_rows, *shape)})
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -130,9 +116,11 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
     path = Path(path)
     require(path.is_dir(), "Frames.load", f"directory {path} not found", "Check the path", FileNotFoundError)
     index = _read_json(path / INDEX)
-    require(index.get("format") == FORMAT, "Frames.load", f"{path / INDEX} is not an index of frames", _REMEDY)
-    require(index["version"] <= VERSION, "Frames.load",
-            f"{path} has version {index['version']}, and versions up to {VERSION} are known", "Update openmmgrad")
+    who = "Frames.load"
+    require(index.get("format") == FORMAT, who, f"{path / INDEX} is not an index of frames", _REMEDY)
+    require(index["version"] <= VERSION, who,
+            f"{path} has version {index['version']}, and versions up to {VERSION} are known",
+            "Update openmmgrad")
     arrays = {}
     for name, shape in index["arrays"].items():
         arrays[name] = _map_rows(path / f"{name}.npy", index["n_frames"], tuple(shape))
@@ -140,6 +128,7 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 _REMEDY = "Pass a directory written by Frames.save or FrameWriter"
+_RESTORE = "Sample again, or restore the file"
 
 
 def _read_json(file: Path) -> dict:
@@ -154,18 +143,19 @@ def _read_json(file: Path) -> dict:
 
 def _map_rows(file: Path, n_rows: int, shape: tuple[int, ...]) -> np.ndarray:
     who = "Frames.load"
-    require(file.is_file(), who, f"{file} not found", "The directory is incomplete: sample again", FileNotFoundError)
+    require(file.is_file(), who, f"{file} not found", "The directory is incomplete: sample again",
+            FileNotFoundError)
     size = 8 * int(np.prod(shape)) * n_rows
     with open(file, "rb") as stream:
         try:
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)
         except ValueError:
-            require(False, who, f"{file} is not a .npy file or is truncated", "Sample again, or restore the file")
+            require(False, who, f"{file} is not a .npy file or is truncated", _RESTORE)
         offset = stream.tell()
     found = file.stat().st_size - offset
-    require(found >= size, who, f"{file} is truncated: expected {size} bytes for {n_rows} frames, found {found}",
-            "Sample again, or restore the file")
+    require(found >= size, who,
+            f"{file} is truncated: expected {size} bytes for {n_rows} frames, found {found}", _RESTORE)
     if size == 0:
         return np.zeros((n_rows, *shape))
     return np.memmap(file, dtype="<f8", mode="r", offset=offset, shape=(n_rows, *shape))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import require
-from .frames import Frames, State
+from .frames import Frames
 from .units import KB
 
 
@@ -21,12 +21,12 @@ from .units import KB
 class Reweightable(Protocol):
     """What `weights` asks of a model.
 
-    ``coefficients(temperature)`` are all learnable coefficients, [F], kJ/mol, with graph. A model that also has
-    ``reevaluates = True`` is not linear in them: then ``energies(frames)`` is its learnable energy of stored frames,
-    [S], kJ/mol, with graph.
+    A model that also has ``reevaluates = True`` is not linear in its coefficients: then ``energies(frames)``
+    is its learnable energy of stored frames, [S], kJ/mol, with graph.
     """
 
-    def coefficients(self, temperature: float) -> Tensor: ...
+    def coefficients(self, temperature: float) -> Tensor:
+        """All learnable coefficients at a temperature (K), [F], kJ/mol, with graph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,8 @@ class Weights:
         >>> Weights.uniform(4).n_eff
         4.0
         """
-        require(n_frames >= 1, "Weights.uniform", f"expected at least 1 frame, found {n_frames}", "Sample first")
+        require(n_frames >= 1, "Weights.uniform", f"expected at least 1 frame, found {n_frames}",
+                "Sample first")
         return cls(torch.full((n_frames,), 1.0 / n_frames, dtype=torch.float64))
 
 
@@ -95,21 +96,23 @@ def weights(model: Reweightable | Tensor, frames: Frames, pressure: float | None
     Raises
     ------
     ValueError
-        If the frames have no features, the numbers of coefficients or the temperatures differ, or a coefficient is
-        not finite.
+        If the frames have no features, the numbers of coefficients or the temperatures differ, or a
+        coefficient is not finite.
 
     Notes
     -----
-    The estimate degrades silently when few frames represent the new parameters: check ``n_eff``. Weights of frames
-    at constant volume say nothing about other volumes.
+    The estimate degrades silently when few frames represent the new parameters: check ``n_eff``. Weights
+    of frames at constant volume say nothing about other volumes.
 
     References
     ----------
     [1] R. W. Zwanzig, J. Chem. Phys. 22, 1420 (1954), eq. (12). doi:10.1063/1.1740409
-    [2] M. R. Shirts, J. D. Chodera, J. Chem. Phys. 129, 124105 (2008), eqs. (9), (11), (14). doi:10.1063/1.2978177
+    [2] M. R. Shirts, J. D. Chodera, J. Chem. Phys. 129, 124105 (2008), eqs. (9), (11), (14).
+        doi:10.1063/1.2978177
 
     Examples
     --------
+    >>> from openmmgrad.frames import State
     >>> frames = Frames(np.zeros((2, 1, 3)), State([1.0], 300.0), features=np.array([[0.0], [1.0]]))
     >>> c = torch.tensor([1.0 + KB * 300.0 * np.log(3.0)], dtype=torch.float64)
     >>> weights(c, frames).w
@@ -141,7 +144,8 @@ def weights(model: Reweightable | Tensor, frames: Frames, pressure: float | None
 def _features(frames: Frames) -> Tensor:
     require(frames.features is not None, "weights", "the frames have no features (dU/dc)",
             "Sample them with an Ensemble, or compute features for them")
-    return torch.as_tensor(np.array(frames.features) if isinstance(frames.features, np.memmap) else frames.features)
+    features = frames.features  # torch shares memory with arrays that may be written to, and warns of others
+    return torch.as_tensor(features if features.flags.writeable else np.array(features))
 
 
 def _volume_work(frames: Frames, pressure: float | None) -> np.ndarray:
@@ -150,7 +154,7 @@ def _volume_work(frames: Frames, pressure: float | None) -> np.ndarray:
     if given == {pressure} or (pressure is None and len(given) == 1):
         return np.zeros((len(frames.states), len(frames)))
     require(None not in given, "weights",
-            "frames at constant volume and at constant pressure cannot be weighted together or into each other",
+            "frames at constant volume and at constant pressure cannot be weighted into each other",
             "Keep them in separate Frames")
     require(pressure is not None, "weights", f"the frames have pressures {sorted(given)} kJ/mol/nm^3",
             "Say which is wanted with pressure=")
@@ -160,7 +164,7 @@ def _volume_work(frames: Frames, pressure: float | None) -> np.ndarray:
 def _reevaluated_difference(model: Reweightable, frames: Frames) -> Tensor:
     """U_theta(x_s) - U_ref(x_s), [S], of potentials that are evaluated without their spline."""
     require(len(frames.states) == 1, "weights",
-            f"frames of {len(frames.states)} states cannot be mixed for a potential evaluated without its spline",
+            f"frames of {len(frames.states)} states cannot be mixed for a potential without its spline",
             "Use the frames of one state, or exact=False")
     if frames.learnable_energies is not None:
         reference = torch.as_tensor(np.array(frames.learnable_energies))
@@ -170,7 +174,7 @@ def _reevaluated_difference(model: Reweightable, frames: Frames) -> Tensor:
 
 
 def _log_mixture(beta: float, features: np.ndarray, volume_work: np.ndarray, frames: Frames) -> np.ndarray:
-    """ln sum_k N_k exp(f_k - u_ks), [S]; u_ks is relative to the wanted pressure's P V."""
+    """Logarithm of sum_k N_k exp(f_k - u_ks), [S]; u_ks is relative to the wanted pressure's P V."""
     coefficients = np.stack([state.coefficients for state in frames.states])
     u_kn = beta * (coefficients @ features.T - volume_work)
     n_k = np.bincount(frames.state_index, minlength=len(frames.states))
@@ -203,8 +207,8 @@ def free_energies(u_kn: np.ndarray, n_k: np.ndarray) -> np.ndarray:
 
 
 def _normalised(exponent: Tensor, frames: Frames) -> Weights:
-    require(bool(torch.isfinite(exponent).all()), "weights", "energy differences contain NaN or infinite values",
-            "Restore the last good parameters")
+    require(bool(torch.isfinite(exponent).all()), "weights",
+            "energy differences contain NaN or infinite values", "Restore the last good parameters")
     segments = frames.state_index if len(frames.states) > 1 else None
     return Weights(torch.softmax(exponent, 0), segments)
 
