@@ -125,8 +125,8 @@ class Target:
                   binned: bool | None = None) -> Target:
         """A table made by others, brought to the observable's grid.
 
-        An RDF becomes averages over the observable's bins, exact where the table's own bins divide them; anything
-        else is interpolated at the grid's points (monotonically between neighbours, so nothing overshoots).
+        An RDF becomes averages over the observable's bins (see `integrate_rdf`), exact where the table's own bins divide
+        them; anything else is interpolated at the grid's points, without overshoot.
 
         Parameters
         ----------
@@ -140,7 +140,8 @@ class Target:
         core
             nm; g counts as 0 below it: removes the ripples that Fourier inversion leaves inside the core.
         binned
-            Whether g are averages over bins (a histogram) or values at points. None: evenly spaced g are binned.
+            Whether g are averages over bins (a histogram) or values at points. None: evenly spaced rows are bins. For
+            a table as coarse as the structure it matters: points read as bins change g by h^2 g''/24.
 
         Raises
         ------
@@ -237,9 +238,9 @@ def _bin_averages(table: Table, rdf, r_unit: str | None, core: float | None, bin
             f"{table.path} covers {ends[0]:.4g} to {ends[-1]:.4g} nm and begins with g = {g[0]:.3g}, "
             f"and the RDF begins at {wanted[0]:.4g} nm", f"Use RDF(..., r_min={ends[0]:.4g}), or a table from the core on")
     upper = np.clip(wanted, ends[0], ends[-1])
-    average = [np.diff(integrate_rdf(r, y, upper, binned)) / rdf.shell_volumes
+    average = [np.maximum(np.diff(integrate_rdf(r, y, upper, binned)) / rdf.shell_volumes, 0.0)
                for y in (g, table.sigma) if y is not None]
-    return np.maximum(average[0], 0.0), average[1] if len(average) > 1 else None
+    return average[0], average[1] if len(average) > 1 else None
 
 
 def _at_points(table: Table, x: np.ndarray, observable, who: str):
