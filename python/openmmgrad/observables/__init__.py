@@ -2,6 +2,8 @@
 """Functions of one frame whose averages are compared with targets."""
 
 from .base import Observable
+from .pressure import Pressure
 from .rdf import RDF
+from .structure_factor import StructureFactor
 
-__all__ = ["RDF", "Observable"]
+__all__ = ["RDF", "Observable", "Pressure", "StructureFactor"]

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..errors import require
 
-_BLOCK = 16384  # pairs at a time
+_BLOCK = 16384  # pairs at a time: five buffers of them stay in the processor's cache
 
 
 def widths(boxes: np.ndarray) -> np.ndarray:
@@ -52,124 +52,133 @@ def n_pairs(a: np.ndarray, b: np.ndarray) -> int:
     return len(a) * len(b) - common - common * (common - 1) // 2
 
 
-def distances(positions: np.ndarray, box: np.ndarray, a: np.ndarray, b: np.ndarray, reach: float) -> np.ndarray:
-    """Nearest-image distances below reach of the distinct pairs between two selections, [P], nm, in no order."""
-    found = [np.take(r2, near) for r2, near, _, _ in _near(positions, box, a, b, reach)]
-    return np.sqrt(np.concatenate(found)) if found else np.zeros(0)
+class PairSearch:
+    """Finds the distinct unordered pairs with one atom in each of two selections, which may overlap.
 
-
-def neighbors(positions: np.ndarray, box: np.ndarray, a: np.ndarray, b: np.ndarray,
-              reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (i [P], j [P]) of the pairs of `distances`."""
-    first, second = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
-    for r2, near, i, j in _near(positions, box, a, b, reach):
-        place = np.unravel_index(near, r2.shape)
-        first.append(i[place])
-        second.append(j[place])
-    return np.concatenate(first), np.concatenate(second)
-
-
-def _near(positions, box, a, b, reach) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of squared distances, the flat places of those below reach^2, and the atoms i and j of the block.
-
-    Atoms are sorted along the widest direction of the cell, so that pairs too far apart in it are never looked at.
-    In fractional coordinates the nearest image of a pair within half the smallest width is the one with every
-    component between -1/2 and 1/2, also in a skewed cell.
+    Parameters
+    ----------
+    a, b
+        Indices of the atoms, [n] of int, each distinct.
     """
-    fractional = positions @ np.linalg.inv(box)
+
+    def __init__(self, a: np.ndarray, b: np.ndarray) -> None:
+        self._common = np.intersect1d(a, b, assume_unique=True)
+        self._only_a, self._only_b = np.setdiff1d(a, b), np.setdiff1d(b, a)
+
+    def distances(self, positions: np.ndarray, box: np.ndarray, reach: float) -> np.ndarray:
+        """Nearest-image distances below reach, [P], nm, in no order; positions [N, 3], box [3, 3]."""
+        found = [np.take(r2, near) for r2, near, _, _ in self._near(positions, box, reach)]
+        return np.sqrt(np.concatenate(found)) if found else np.zeros(0)
+
+    def neighbors(self, positions: np.ndarray, box: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+        """Indices (i [P], j [P]) of the pairs of `distances`."""
+        first, second = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
+        for r2, near, i, j in self._near(positions, box, reach):
+            place = np.unravel_index(near, r2.shape)
+            first.append(np.broadcast_to(i, r2.shape)[place])
+            second.append(np.broadcast_to(j, r2.shape)[place])
+        return np.concatenate(first), np.concatenate(second)
+
+    def _near(self, positions, box, reach) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Blocks of squared distances, the flat places of those below reach^2, and the atoms i and j of the block.
+
+        In fractional coordinates the nearest image of a pair within half the smallest width is the one with every
+        component between -1/2 and 1/2, in a skewed cell too. Atoms are sorted along the widest direction, so that
+        pairs too far apart in it are never looked at.
+        """
+        inverse = np.linalg.inv(box)
+        width = 1.0 / np.linalg.norm(inverse, axis=0)
+        axis = int(np.argmax(width))
+        span = reach / width[axis] * (1 + 1e-9)
+        turned = np.linalg.cholesky(box @ box.T)  # the cell turned to lower triangular form
+        sort = [_sorted(positions, inverse, atoms, axis) for atoms in (self._common, self._only_a, self._only_b)]
+        common, only_a, only_b = sort
+        buffers = np.empty((5, _BLOCK))
+        for blocks in (_within(*common, axis, span), _between(*only_a, *only_b, axis, span),
+                       _between(*only_a, *common, axis, span), _between(*common, *only_b, axis, span)):
+            for x, y, i, j in blocks:
+                r2 = _squared(x, y, turned, buffers)
+                near = np.flatnonzero(r2 < reach * reach)
+                if len(near):
+                    yield r2, near, i, j
+
+
+def _sorted(positions, inverse, atoms, axis) -> tuple[np.ndarray, np.ndarray]:
+    """Fractional coordinates from 0 to 1, [3, n], and the atoms, in the order of one component."""
+    fractional = inverse.T @ positions[atoms].T
     fractional -= np.floor(fractional)
-    width = widths(box)
-    axis = int(np.argmax(width))
-    span = reach / width[axis] * (1 + 1e-9)
-    order = np.argsort(fractional[:, axis])
-    rotated = np.linalg.cholesky(box @ box.T)  # the cell turned to lower triangular form
-    buffers = np.empty((5, 2 * _BLOCK))
-    member_a, member_b = (np.isin(order, atoms, assume_unique=True) for atoms in (a, b))
-    common, only_a, only_b = (order[m] for m in (member_a & member_b, member_a & ~member_b, member_b & ~member_a))
-    coordinates = np.ascontiguousarray(fractional.T)
-    groups = [_within(coordinates, common, axis, span), _between(coordinates, only_a, only_b, axis, span),
-              _between(coordinates, only_a, common, axis, span), _between(coordinates, common, only_b, axis, span)]
-    for blocks in groups:
-        for x, y, i, j in blocks:
-            r2 = _squared(x, y, i.shape, rotated, buffers)
-            near = np.flatnonzero(r2 < reach * reach)
-            if len(near):
-                yield r2, near, i, j
+    order = np.argsort(fractional[axis])
+    return fractional[:, order], atoms[order]
 
 
-def _within(coordinates, atoms, axis, span):
-    """Blocks (coordinates of i, of j, i, j) of the pairs of one group: atom m and atom m + k of the sorted ring.
+def _within(first, atoms, axis, span):
+    """Blocks (x, y, i, j) of the pairs of one group: atom m and atom m + k of the sorted ring.
 
     Every pair appears once for k = 1 to n/2; of k = n/2 only the first half of the ring counts.
     """
     n = len(atoms)
     if n < 2:
         return
-    first = coordinates[:, atoms]
-    ring, names = np.concatenate([first, first], axis=1), np.concatenate([atoms, atoms])
     ahead = np.concatenate([first[axis], first[axis] + 1])
-    reached = np.searchsorted(ahead, first[axis] + span, side="right") - np.arange(n) - 1
-    last = min(int(reached.max()), (n - 1) // 2)
-    rows = max(_BLOCK // n, 1)
-    for k in range(1, last + 1, rows):
-        count = min(rows, last + 1 - k)
-        yield from _columns(first, [_shifted(x, k, count, n) for x in ring], atoms, _shifted(names, k, count, n))
-    if n % 2 == 0 and reached.max() >= n // 2:
-        half = n // 2
-        yield from _columns(first[:, :half], first[:, None, half:], atoms[:half], atoms[None, half:])
+    reached = int((np.searchsorted(ahead, first[axis] + span, side="right") - np.arange(1, n + 1)).max())
+    rings, names = np.concatenate([first, first], axis=1), np.concatenate([atoms, atoms])
+    step = rings.strides[1]
+    shifted = as_strided(rings, (3, n, n), (rings.strides[0], step, step), writeable=False)  # [:, k, m] is atom m+k
+    shifted_names = as_strided(names, (n, n), (names.strides[0], names.strides[0]), writeable=False)
+    last = min(reached, (n - 1) // 2)
+    for shifts, columns in _tiles(1, last + 1, n):
+        yield first[:, None, columns], shifted[:, shifts, columns], atoms[None, columns], shifted_names[shifts, columns]
+    if n % 2 == 0 and reached >= n // 2:
+        for shifts, columns in _tiles(n // 2, n // 2 + 1, n // 2):
+            yield (first[:, None, columns], shifted[:, shifts, columns], atoms[None, columns],
+                   shifted_names[shifts, columns])
 
 
-def _shifted(x: np.ndarray, k: int, count: int, n: int) -> np.ndarray:
-    """View of rows x[k:k+n], x[k+1:k+1+n], ..."""
-    return as_strided(x[k:], (count, n), (x.strides[0], x.strides[0]), writeable=False)
-
-
-def _columns(x, y, i, j):
-    """Split blocks of one row that are longer than the buffers."""
-    n = j.shape[1]
-    for start in range(0, n, 2 * _BLOCK):
-        part = slice(start, start + 2 * _BLOCK)
-        yield ([c[None, part] for c in x], [c[:, part] for c in y],
-               np.broadcast_to(i[None, part], j[:, part].shape), j[:, part])
-
-
-def _between(coordinates, atoms, others, axis, span):
+def _between(first, atoms, second, others, axis, span):
     """Blocks of the pairs of two disjoint groups: some rows of one against the slab of the other that they reach."""
     if not (len(atoms) and len(others)):
         return
     if len(atoms) > len(others):
-        atoms, others = others, atoms
-    first, second = coordinates[:, atoms], coordinates[:, others]
+        first, atoms, second, others = second, others, first, atoms
     images = np.concatenate([second, second, second], axis=1)
     places = np.concatenate([second[axis] - 1, second[axis], second[axis] + 1])
     names = np.concatenate([others, others, others])
-    rows = max(_BLOCK // len(others), 1)
+    rows = max(len(atoms) // 16, 1)
     for start in range(0, len(atoms), rows):
-        block = slice(start, start + rows)
-        low = np.searchsorted(places, first[axis, block][0] - span)
-        high = min(np.searchsorted(places, first[axis, block][-1] + span, side="right"), low + len(others))
-        for begin in range(low, high, _BLOCK):
-            part = slice(begin, min(begin + _BLOCK, high))
-            shape = (len(atoms[block]), part.stop - part.start)
-            yield ([c[block, None] for c in first], [c[None, part] for c in images],
-                   np.broadcast_to(atoms[block, None], shape), np.broadcast_to(names[None, part], shape))
+        stop = min(start + rows, len(atoms))
+        low = np.searchsorted(places, first[axis, start] - span)
+        high = np.searchsorted(places, first[axis, stop - 1] + span, side="right")
+        high = min(high, low + len(others))
+        for part, columns in _tiles(start, stop, high - low):
+            slab = slice(low + columns.start, low + columns.stop)
+            yield first[:, part, None], images[:, None, slab], atoms[part, None], names[None, slab]
 
 
-def _squared(x, y, shape, rotated, buffers) -> np.ndarray:
+def _tiles(start: int, stop: int, n: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of rows start:stop and of n columns, at most _BLOCK entries each."""
+    width = min(n, _BLOCK)
+    rows = max(_BLOCK // max(width, 1), 1)
+    for row in range(start, stop, rows):
+        for column in range(0, n, _BLOCK):
+            yield slice(row, min(row + rows, stop)), slice(column, min(column + width, n))
+
+
+def _squared(x, y, turned, buffers) -> np.ndarray:
     """Squared nearest-image distances of a block, in a buffer."""
+    shape = np.broadcast_shapes(x.shape, y.shape)[1:]
     n = shape[0] * shape[1]
-    *delta, work, r2 = (buffer[:n].reshape(shape) for buffer in buffers)
+    delta, work, r2 = buffers[:3, :n], buffers[3, :n], buffers[4, :n]
     for k in range(3):
-        np.subtract(y[k], x[k], out=delta[k])
+        np.subtract(y[k], x[k], out=delta[k].reshape(shape))
         np.rint(delta[k], out=work)
         np.subtract(delta[k], work, out=delta[k])
     for k in range(3):
-        delta[k] *= rotated[k, k]
+        delta[k] *= turned[k, k]
         for other in range(k + 1, 3):
-            if rotated[other, k] != 0.0:
-                np.multiply(delta[other], rotated[other, k], out=work)
+            if turned[other, k] != 0.0:
+                np.multiply(delta[other], turned[other, k], out=work)
                 delta[k] += work
         np.multiply(delta[k], delta[k], out=delta[k] if k else r2)
         if k:
             r2 += delta[k]
-    return r2
+    return r2.reshape(shape)

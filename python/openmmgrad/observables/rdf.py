@@ -14,7 +14,7 @@ from ..errors import require
 from ..frames import Frames
 from ..units import plain
 from .base import Observable
-from .pairs import check_reach, distances, enclosing_box, n_pairs, neighbors
+from .pairs import PairSearch, check_reach, enclosing_box, n_pairs
 
 _TAIL = 6.0  # a Gaussian beyond so many widths is zero to 1e-9
 
@@ -133,14 +133,14 @@ class RDF(Observable):
         reach = self.r_max + (_TAIL * self.smear if self.smear else 0.0)
         if frames.boxes is not None:
             check_reach(frames.boxes[:1] if frames.boxes.strides[0] == 0 else frames.boxes, reach, "RDF")
-        rows = []
+        search, rows = PairSearch(a, b), []
         for s in range(len(frames)):
             x = frames.positions[s] if positions is None else positions[s].detach().numpy()
             box = enclosing_box(x, reach) if frames.boxes is None else frames.boxes[s]
             if self.smear is None:
-                rows.append(torch.as_tensor(self._histogram(distances(x, box, a, b, reach))))
+                rows.append(torch.as_tensor(self._histogram(search.distances(x, box, reach))))
             else:
-                i, j = neighbors(x, box, a, b, reach)
+                i, j = search.neighbors(x, box, reach)
                 graph = torch.as_tensor(np.array(x)) if positions is None else positions[s].double()
                 rows.append(self._smeared(_lengths(graph[j] - graph[i], box)))
         return torch.stack(rows) if rows else torch.zeros((0, len(self.grid)), dtype=torch.float64)
