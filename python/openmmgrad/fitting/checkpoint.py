@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..frames import Frames
 from .history import History, RunDirectory
 from .problem import Problem
+from .sample import Pool
 
 
 class Checkpoint:
@@ -17,6 +19,12 @@ class Checkpoint:
     def __init__(self, directory: str | Path | None, problem: Problem, stepper, options: dict) -> None:
         self._problem, self._stepper = problem, stepper
         self._run = None if directory is None else RunDirectory(directory, _facts(problem, stepper, options))
+        self.pool = Pool(problem.ensembles)
+        self._previous: set[tuple[int, int]] = set()
+
+    def frames_path(self, iteration: int, k: int) -> Path | None:
+        """Where the frames of Ensemble k are streamed to; frames of an interrupted iteration are removed."""
+        return None if self._run is None else self._run.new_frames(iteration, k)
 
     def resume(self, max_iterations: int) -> History:
         """The History so far, with parameters, Ensembles and optimiser as they were after its last iteration.
@@ -42,6 +50,8 @@ class Checkpoint:
         for k, ensemble in enumerate(self._problem.ensembles):
             ensemble.restore(_part(saved, f"ensemble{k}/"))
             history.potentials[ensemble.name] = [self._run.estimates(i)[f"u/{k}"] for i in range(len(rows))]
+            for i in saved[f"pool{k}"].tolist():
+                self.pool.parts[k][i] = Frames.load(self._run.frames(i, k))
         latest = self._run.estimates(len(rows) - 1)
         for k, target in enumerate(self._problem.targets):
             history.estimates[target.name] = tuple(latest[f"target/{k}"])
@@ -58,6 +68,7 @@ class Checkpoint:
         parts = {"parameters/": self._problem.state(), "method/": self._stepper.state()}
         for k, ensemble in enumerate(self._problem.ensembles):
             parts[f"ensemble{k}/"] = ensemble.state()
+            state[f"pool{k}"] = np.array(list(self.pool.parts[k]), dtype=int)
         state |= {prefix + name: value for prefix, part in parts.items() for name, value in part.items()}
         estimates = {}
         for k, target in enumerate(self._problem.targets):
@@ -68,6 +79,9 @@ class Checkpoint:
                 r, u, width = history.bands[ensemble.name]
                 estimates[f"band_r/{k}"], estimates[f"band/{k}"] = r, np.array([u, width])
         self._run.commit(len(history) - 1, history.rows, state, estimates)
+        present = {(i, k) for k, parts in self.pool.parts.items() for i in parts}
+        self._run.keep_frames(present | self._previous)  # a finished fit may be continued from the one before
+        self._previous = present
 
 
 def _facts(problem: Problem, stepper, options: dict) -> dict:

@@ -130,11 +130,11 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
             hessian += r.weight * r.jacobian.T @ inverse @ r.jacobian
             gradient -= r.weight * r.jacobian.T @ inverse @ r.residual
         start = problem.coefficients(ensemble)
-        sampled, roughness = _sampled_and_roughness(ensemble, frames, w)
+        sampled, roughness, anchor = _sampled_and_priors(ensemble, start, frames, w)
         gram, probe = gram_and_probe(problem, ensemble, sampled)
         first = min(float(r[0]) for pairs in sampled.values() for r in pairs)
         part = LocalQuadratic(ensemble, start, torch.as_tensor(hessian), torch.as_tensor(gradient), roughness, gram,
-                              probe, first)
+                              anchor, probe, first)
         parts.append(part)
         responses += [(part, r) for r in mine]
     return parts, responses
@@ -147,26 +147,35 @@ def pair_density(grid, phi: np.ndarray) -> np.ndarray:
     return density / max(density.max(), 1e-300)
 
 
-def _sampled_and_roughness(ensemble, frames, w):
-    """Sampled distances of every type pair, and the roughness prior's rows R, [rows, F]."""
-    model = ensemble.model
-    kT = KB * ensemble.temperature
+def _sampled_and_priors(ensemble, c: torch.Tensor, frames, w):
+    """Sampled distances of every type pair, the roughness prior's rows R [rows, F], and the anchor [F, F]."""
+    model, kT = ensemble.model, KB * ensemble.temperature
     mean = np.asarray(w.w.detach()) @ np.asarray(frames.features)
-    sampled, rows = {}, []
+    sampled, rows = {}, [torch.zeros(0, model.n_features, dtype=torch.float64)]
+    anchor = torch.zeros(model.n_features, model.n_features, dtype=torch.float64)
     for t, term in enumerate(model.terms):
         grid = term.potential.grid
-        n_pairs, n_coefficients = term.shape
         flexible = sum(p.numel() for p in term.potential.parameters()) > FLEXIBLE
         sampled[t] = []
-        for p in range(n_pairs):
-            start = term.columns.start + p * n_coefficients
-            density = pair_density(grid, mean[start:start + n_coefficients])
+        for p, pair in enumerate(term.pairs):
+            start = term.columns.start + p * term.shape[1]
+            block = slice(start, start + term.shape[1])
+            density = pair_density(grid, mean[block])
             first, rise = (float(grid.centres[np.argmax(density >= level)]) for level in (SAMPLED, 0.9))
             sampled[t].append(np.linspace(first, grid.cutoff, 120, endpoint=False))
             if flexible:
                 rows.append(_roughness_rows(grid, first, rise, kT, start, model.n_features))
-    empty = torch.zeros(0, model.n_features, dtype=torch.float64)
-    return sampled, torch.cat([empty, *rows])
+                core = term.potential.core_knot(pair, ensemble.temperature) * grid.width
+                anchor[block, block] = _anchor(grid, c[block], core, first - grid.width, kT)
+    return sampled, torch.cat(rows), anchor
+
+
+def _anchor(grid, c: torch.Tensor, core: float, first: float, kT: float) -> torch.Tensor:
+    """A^T A with a row for each distance between the core and the data: u may move by kT + u/20 there, [K, K]."""
+    r = torch.arange(core, max(first, core), 0.5 * grid.width, dtype=torch.float64)
+    u = grid.evaluate(c, r)
+    rows = grid.basis(r) / (kT + 0.05 * u.clamp_min(0))[:, None]
+    return rows.T @ rows
 
 
 def _roughness_rows(grid, first: float, rise: float, kT: float, start: int, size: int) -> torch.Tensor:

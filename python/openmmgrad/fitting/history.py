@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,7 @@ class RunDirectory:
     history.jsonl, .csv  one row per iteration
     state/NNNN.npz       parameters, Ensembles and optimiser after iteration NNNN
     estimates/NNNN.npz   averages of every target and u(r)
+    frames/NNNN-k        frames of Ensemble k, as long as they are of use
     """
 
     def __init__(self, path: str | Path, facts: dict) -> None:
@@ -137,6 +139,22 @@ class RunDirectory:
     def estimates(self, iteration: int) -> dict[str, np.ndarray]:
         """The averages and potentials of an iteration."""
         return load_arrays(self._file("estimates", iteration))
+
+    def frames(self, iteration: int, k: int) -> Path:
+        """The directory of the frames of Ensemble k in an iteration."""
+        return self.path / "frames" / f"{iteration:04d}-{k}"
+
+    def new_frames(self, iteration: int, k: int) -> Path:
+        """The same, empty."""
+        shutil.rmtree(self.frames(iteration, k), ignore_errors=True)
+        return self.frames(iteration, k)
+
+    def keep_frames(self, kept: set[tuple[int, int]]) -> None:
+        """Remove the frames of all but some (iteration, k)."""
+        names = {self.frames(i, k).name for i, k in kept}
+        for path in (self.path / "frames").iterdir():
+            if path.name not in names:
+                shutil.rmtree(path)
 
     def commit(self, iteration: int, rows: list[dict], state: dict, estimates: dict) -> None:
         """Save an iteration; it counts once the history holds its row."""

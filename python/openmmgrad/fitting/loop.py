@@ -22,7 +22,6 @@ from .checkpoint import Checkpoint
 from .optimizer import Gradient
 from .posterior import bands
 from .problem import Problem, potential_on
-from .sample import Sample
 
 METHODS = {"gauss-newton": GaussNewton, "ibi": BoltzmannInversion}
 
@@ -32,9 +31,9 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
         figures: bool = True, executor: Executor | None = None, **options) -> History:
     """Fit the parameters behind the targets' Models to the targets.
 
-    Each iteration samples every Ensemble at the present parameters, compares, and steps; steps are repeated on the
-    same frames as long as these represent the new parameters (n_eff). The parameters of the Models are changed in
-    place.
+    Each iteration samples every Ensemble at the present parameters, compares these frames with the targets, and
+    steps. Earlier frames that still represent the parameters (n_eff) are weighted in, and steps are repeated on the
+    same frames as long as these represent the new parameters. The parameters of the Models are changed in place.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
     with _bar(progress, max_iterations, len(history)) as bar:
         while not history.finished:
             history.finished = len(history) == max_iterations or history.converged
-            samples, row = _sample(problem, executor)
+            samples, row = _sample(problem, checkpoint, len(history), n_eff_min, executor)
             _compare(problem, samples, history, row)
             if history.finished:
                 history.bands = bands(problem, samples, confidence, stepper.used_smoothness)
@@ -102,15 +101,16 @@ def _method(method, options: dict):
     return Gradient(method, **options)
 
 
-def _sample(problem: Problem, executor: Executor | None) -> tuple[dict, dict]:
+def _sample(problem: Problem, checkpoint: Checkpoint, iteration: int, n_eff_min: float,
+            executor: Executor | None) -> tuple[dict, dict]:
     """One segment of every Ensemble, and the first figures of the iteration's row."""
     started = time.perf_counter()
+    paths = [checkpoint.frames_path(iteration, k) for k in range(len(problem.ensembles))]
     run = map if executor is None else executor.map
-    frames = list(run(lambda ensemble: ensemble.sample(), problem.ensembles))
-    samples = {e: Sample(e, f) for e, f in zip(problem.ensembles, frames, strict=True)}
+    frames = list(run(lambda ensemble, path: ensemble.sample(path=path), problem.ensembles, paths))
     row = {"md_steps": sum(e.md_steps for e in problem.ensembles), "frames": sum(len(f) for f in frames),
            "seconds_sampling": time.perf_counter() - started, "started": started}
-    return samples, row
+    return checkpoint.pool.add(iteration, frames, n_eff_min), row
 
 
 def _compare(problem: Problem, samples: dict, history: History, row: dict) -> None:
@@ -118,9 +118,10 @@ def _compare(problem: Problem, samples: dict, history: History, row: dict) -> No
     for ensemble in problem.ensembles:
         history.potentials[ensemble.name].append(potential_on(problem, ensemble, history.r[ensemble.name]))
         with torch.no_grad():
-            w = samples[ensemble].weights()
+            latest = samples[ensemble].latest
+            w = latest.weights()
             for target in problem.targets_of(ensemble):
-                estimate = samples[ensemble].estimate(target, w)
+                estimate = latest.estimate(target, w)
                 difference = np.asarray(estimate.mean) - np.asarray(target.values)
                 row[f"chi2 {target.name}"] = float(chi2(estimate, target.values, target.sigma).value)
                 row[f"rms {target.name}"] = float(np.sqrt(np.mean(difference**2)))
@@ -135,8 +136,7 @@ def _steps(problem: Problem, stepper, samples: dict, row: dict, n_eff_min: float
         report = stepper.step(problem, samples)
         row.update(report.figures)
         row["change"], row["steps"] = max(row["change"], report.change), row["steps"] + 1
-        with torch.no_grad():
-            row["n_eff"] = min(float(s.weights().n_eff) / len(s.frames) for s in samples.values())
+        row["n_eff"] = min(sample.fraction() for sample in samples.values())
         if row["n_eff"] < n_eff_min:
             break
 

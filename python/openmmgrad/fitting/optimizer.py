@@ -51,7 +51,7 @@ class Gradient:
             value.backward()
             return value
 
-        value = float(optimizer.step(closure))
+        value = float(optimizer.step(closure).detach())
         require(np.isfinite(value), "fit", f"the loss is {value}", "Lower the learning rate: the last good parameters are kept")
         change = max(_largest_change(problem, e, before[e]) for e in problem.ensembles)
         return StepReport(change, {"loss": value})

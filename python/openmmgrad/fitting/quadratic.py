@@ -5,6 +5,7 @@
    + \\tfrac{\\mu}{2}\\,\\Delta_e^T G_e \\Delta_e, \\qquad \\Delta_e = c_e(\\theta) - c_e(\\theta_0)
 
 H and b come from the data, R is the roughness prior on u itself, G the mean square of u in kT: mu bounds the step.
+H includes an anchor where there is no data: u between the core and the first pair that is seen keeps its place.
 For a spline c is linear in theta and one solve is exact; for any other module a few Gauss-Newton steps are taken,
 in the smaller of the two spaces (parameters or coefficients).
 """
@@ -35,6 +36,7 @@ class LocalQuadratic:
     gradient: Tensor    # b, [F]
     roughness: Tensor   # R, [rows, F]
     gram: Tensor        # G, [F, F], kT^-2
+    anchor: Tensor      # A^T A of what has no data and keeps its place, [F, F]
     probe: Tensor       # basis of u(r)/kT at the sampled distances, [points, F]
     first: float        # smallest sampled distance, nm
 
@@ -91,7 +93,7 @@ class Step:
 
     def posterior(self, smoothness: float) -> list[Tensor]:
         """Covariance of c_e given the data and the prior, [F, F] for each Ensemble."""
-        curvatures = [p.hessian + smoothness * p.roughness.T @ p.roughness for p in self.parts]
+        curvatures = [p.hessian + p.anchor + smoothness * p.roughness.T @ p.roughness for p in self.parts]
         jacobian = torch.cat([j for _, j in self._start_jacobians])
         curvature = torch.block_diag(*curvatures)
         if self._problem.n_parameters <= len(jacobian):
@@ -113,10 +115,11 @@ class Step:
     def _terms(self, part: LocalQuadratic, c: Tensor, smoothness: float, mu: float):
         delta = c - part.start
         rough = part.roughness @ c
-        curvature = part.hessian + smoothness * part.roughness.T @ part.roughness + mu * part.gram
-        slope = part.hessian @ delta - part.gradient + smoothness * part.roughness.T @ rough + mu * part.gram @ delta
-        value = delta @ (0.5 * part.hessian @ delta - part.gradient) + 0.5 * smoothness * rough @ rough
-        return float(value + 0.5 * mu * delta @ part.gram @ delta), slope, curvature
+        tied = part.hessian + part.anchor + mu * part.gram
+        curvature = tied + smoothness * part.roughness.T @ part.roughness
+        slope = tied @ delta - part.gradient + smoothness * part.roughness.T @ rough
+        value = delta @ (0.5 * tied @ delta - part.gradient) + 0.5 * smoothness * rough @ rough
+        return float(value), slope, curvature
 
     def _value(self, jacobians, smoothness: float, mu: float) -> float:
         pairs = zip(self.parts, jacobians, strict=True)

@@ -43,7 +43,7 @@ def start_from_rdf(potential: PairPotential, r, g, temperature: float, pair=None
     wanted = SplinePotential.from_rdf(r, g, temperature, potential.cutoff, potential.n_coefficients)
     fine = np.linspace(0.0, potential.cutoff, 6 * potential.n_coefficients, endpoint=False)[1:]
     u = torch.as_tensor(wanted.tabulate(fine, None, temperature)[0])
-    below = u < potential.core * kT
+    below = u < 4 * potential.core * kT  # beyond the core's edge, so that its slope and curvature are right
     r_fit, u_fit = torch.as_tensor(fine)[below], u[below]
     weight = 1 / (1 + torch.relu(u_fit) / kT)
     parameters = [p for p in potential.parameters() if p.requires_grad]

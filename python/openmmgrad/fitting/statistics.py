@@ -85,7 +85,7 @@ def _spline_response(target, sample, w, columns) -> Response:
 
 def _observable_response(target, sample, w) -> Response:
     beta = 1 / (KB * target.ensemble.temperature)
-    values = np.asarray(sample.frames.observed(target.observable).detach())
+    values = np.asarray(sample.values(target.observable).detach())
     estimate = sample.estimate(target, w)
     jacobian = -beta * weighted_covariance(values.reshape(len(values), -1), np.asarray(sample.frames.features), w)
     sigma = np.zeros(len(target.values)) if target.sigma is None else np.asarray(target.sigma)
