@@ -122,7 +122,7 @@ def test_states_share_a_potential_and_a_third_is_predicted():
 
 
 def test_network_follows_a_spline_step():
-    network = og.MLPPotential(fluids.CUTOFF, n_coefficients=48, width=16, seed=3)
+    network = og.MLPPotential(fluids.CUTOFF, n_coefficients=48, width=32, seed=3)
     truth = fluids.lennard_jones()
     sampler = fluids.ensemble(network, n_frames=200)
     target = fluids.target_of(truth, sampler, n_frames=500)

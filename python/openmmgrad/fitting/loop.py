@@ -15,10 +15,10 @@ from tqdm.auto import tqdm
 from ..errors import require
 from ..estimate import chi2
 from .boltzmann import BoltzmannInversion
+from .checkpoint import Checkpoint
 from .figures import draw
 from .gauss_newton import GaussNewton
 from .history import History
-from .checkpoint import Checkpoint
 from .optimizer import Gradient
 from .posterior import bands
 from .problem import Problem, potential_on

@@ -21,7 +21,6 @@ from torch import Tensor
 from ..units import KB
 from .problem import Problem
 
-
 DAMPING = 1e-9    # Levenberg-Marquardt, relative; grows where a step fails
 INNER_STEPS = 6   # for modules that are not linear in their parameters
 
@@ -55,7 +54,7 @@ class Step:
         return [jacobian @ move for _, jacobian in self._start_jacobians]
 
     def solve(self, smoothness: float, mu: float) -> Tensor:
-        """theta that minimises Q, [n]; the Problem is left at theta_0."""
+        """Theta that minimises Q, [n]; the Problem is left at theta_0."""
         problem, theta, damping = self._problem, self._theta0.clone(), DAMPING
         best, jacobians = self._value(self._start_jacobians, smoothness, mu), self._start_jacobians
         for _ in range(INNER_STEPS):
@@ -73,7 +72,7 @@ class Step:
         return theta
 
     def _jacobians_at(self, theta: Tensor) -> list | None:
-        """c and its Jacobian of every Ensemble, or None where the potential refuses such parameters."""
+        """C and its Jacobian of every Ensemble, or None where the potential refuses such parameters."""
         self._problem.theta = theta
         try:
             return [self._problem.jacobian(p.ensemble) for p in self.parts]

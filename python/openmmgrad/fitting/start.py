@@ -10,7 +10,7 @@ from ..potentials import PairPotential, SplinePotential
 from ..units import KB
 
 
-def start_from_rdf(potential: PairPotential, r, g, temperature: float, pair=None, max_iterations: int = 200) -> float:
+def start_from_rdf(potential: PairPotential, r, g, temperature: float, pair=None, max_iterations: int = 500) -> float:
     r"""Set a potential's parameters so that u(r) is as close as possible to the potential of mean force.
 
     .. math:: \min_\theta \sum_r \frac{[u_\theta(r) + kT \ln g(r)]^2}{[1 + \max(-kT \ln g(r), 0)/kT]^2}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""OpenMM-Grad: force fields from measurements, by gradients through OpenMM.
+
+Nouns: a `PairPotential` (torch) goes into a `Model` (one openmm.System); an `Ensemble` samples `Frames`;
+an observable (`RDF`, `StructureFactor`, `Pressure`) of them, averaged by `expectation` with `weights`, is compared
+with a `Target`. `fit` does all of it until the targets are met; `export` takes the result elsewhere.
+"""
+
+from ._load import load_plugins
+
+load_plugins()  # before anything that needs our kernels
+
+from .backends import NAMES as BACKENDS
+from .estimate import Estimate, chi2, expectation
+from .export import export
+from .features import compute_features
+from .fitting import History, fit, start_from_rdf
+from .fluids import bead_fluid
+from .fourier import rdf_from_structure_factor
+from .frames import Frames, FrameWriter, State
+from .model import Model
+from .observables import RDF, Pressure, StructureFactor
+from .plugin import LearnablePairForce
+from .potentials import (
+    Buckingham,
+    EnergyEntropy,
+    LennardJones,
+    LennardJonesFamily,
+    MLPPotential,
+    ModulePotential,
+    Morse,
+    PairPotential,
+    PerPair,
+    SoftSphere,
+    SplinePotential,
+    SumPotential,
+    Yukawa,
+)
+from .sampling import Ensemble
+from .targets import Target
+from .units import ReducedUnits
+from .weights import Weights, weights
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
+    "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential", "Morse",
+    "PairPotential", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
+    "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2", "compute_features", "expectation", "export",
+    "fit", "rdf_from_structure_factor", "start_from_rdf", "weights",
+]
