@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
+from torch import Tensor
 
 from .errors import require
-from .estimate import Estimate, expectation
+from .estimate import expectation
 from .observables import RDF
 from .observables.pairs import n_pairs, widths
 from .observables.structure_factor import StructureFactor
@@ -57,9 +58,9 @@ class Target:
         self.observable, self.ensemble = observable, ensemble
         self.name = name or f"{observable.name} {ensemble.name}"
         self.weight = float(weight)
-        self.values = np.array(values, dtype=float).reshape(-1)
-        self.sigma = None if sigma is None else np.array(sigma, dtype=float).reshape(-1)
-        self._features: Estimate | None = None
+        self.values = _vector(values)
+        self.sigma = None if sigma is None else _vector(sigma)
+        self._features: np.ndarray | None = None
         if self.sigma is not None and self.sigma.shape == (1,):
             self.sigma = np.repeat(self.sigma, len(self.values))
         self._validate()
@@ -114,7 +115,7 @@ class Target:
         estimate = expectation(frames.observed(observable), w, observable=observable)
         target = cls(observable, ensemble, estimate.mean_values, estimate.stderr, name, weight)
         if _has_features_of(frames, ensemble):
-            target._features = expectation(np.asarray(frames.features), w)
+            target._features = frames.features
         return target
 
     @classmethod
@@ -187,7 +188,8 @@ class Target:
         """
         columns = np.asarray(columns, dtype=int)
         if self._features is not None:
-            return self._features.mean_values[columns], self._features.covariance()[np.ix_(columns, columns)]
+            estimate = expectation(self._features[:, columns], Weights.uniform(len(self._features)))
+            return estimate.mean_values, estimate.covariance()
         rdf = self.observable
         require(isinstance(rdf, RDF) and rdf.normalization == "density", "Target.spline_counts",
                 f"expected an RDF normalised by density, found {rdf.name}", "Use RDF(normalization='density')")
@@ -197,6 +199,12 @@ class Target:
         matrix = spline_counts_matrix(rdf.edges, grid)[rows] * (density * rdf.shell_volumes)
         covariance = np.zeros((len(columns),) * 2) if self.sigma is None else (matrix * self.sigma**2) @ matrix.T
         return matrix @ self.values, covariance
+
+
+def _vector(values) -> np.ndarray:
+    """Numbers, an array or a tensor as a new float64 array [B]."""
+    values = values.detach() if isinstance(values, Tensor) else values
+    return np.asarray(values, dtype=float).reshape(-1).copy()
 
 
 def _spline_of(model, columns: np.ndarray):
