@@ -123,6 +123,7 @@ def expectation(values: Tensor | np.ndarray, w: Weights, observable: Any = None)
     mean = w.w @ flat
     with torch.no_grad():
         influence = (w.w[:, None] * (flat - mean)).numpy()
+        influence[:, (flat == flat[0]).all(0).numpy()] = 0.0  # a constant differs from its mean by round-off only
     inefficiency = statistical_inefficiency(influence, w.segments)
     with np.errstate(invalid="ignore"):
         variance = _finite_sample(w.n_eff) * inefficiency * (influence**2).sum(0)

@@ -10,7 +10,8 @@ import torch
 
 from openmmgrad.frames import Frames, FrameWriter, State
 
-PER_FRAME = ("positions", "velocities", "boxes", "features", "virial_features", "energies", "learnable_energies")
+PER_FRAME = ("positions", "velocities", "boxes", "features", "virial_features", "energies",
+             "learnable_energies")
 
 
 def water_topology():
@@ -18,7 +19,8 @@ def water_topology():
     chain = topology.add_chain()
     for k in range(2):
         residue = topology.add_residue("HOH", chain, resSeq=7 + k)
-        atoms = [topology.add_atom(name, mdtraj.element.get_by_symbol(name[0]), residue) for name in ("O", "H1", "H2")]
+        atoms = [topology.add_atom(name, mdtraj.element.get_by_symbol(name[0]), residue)
+                 for name in ("O", "H1", "H2")]
         topology.add_bond(atoms[0], atoms[1])
         topology.add_bond(atoms[0], atoms[2])
     return topology
@@ -29,10 +31,11 @@ def frames():
     rng = np.random.default_rng(0)
     states = [State([1.0, 2.0], 300.0, 0.06), State([1.5, 2.0], 300.0, 0.06)]
     return Frames(
-        rng.normal(size=(7, 6, 3)), states, state_index=[0, 0, 0, 1, 1, 1, 1], velocities=rng.normal(size=(7, 6, 3)),
-        boxes=rng.normal(size=(7, 3, 3)) + 5 * np.eye(3), features=rng.normal(size=(7, 2)),
-        virial_features=rng.normal(size=(7, 2)), energies=rng.normal(size=7), learnable_energies=rng.normal(size=7),
-        masses=np.arange(1.0, 7.0), topology=water_topology())
+        rng.normal(size=(7, 6, 3)), states, state_index=[0, 0, 0, 1, 1, 1, 1],
+        velocities=rng.normal(size=(7, 6, 3)), boxes=rng.normal(size=(7, 3, 3)) + 5 * np.eye(3),
+        features=rng.normal(size=(7, 2)), virial_features=rng.normal(size=(7, 2)),
+        energies=rng.normal(size=7), learnable_energies=rng.normal(size=7), masses=np.arange(1.0, 7.0),
+        topology=water_topology())
 
 
 def assert_same(a, b):
@@ -88,7 +91,8 @@ def test_loaded_frames_slice_and_save_again(frames, tmp_path):
 
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_a_writer_collects_what_was_appended(frames, tmp_path, on_disk):
-    writer = FrameWriter(tmp_path / "run" if on_disk else None, frames.states[0], frames.masses, buffer_frames=2)
+    path = tmp_path / "run" if on_disk else None
+    writer = FrameWriter(path, frames.states[0], frames.masses, buffer_frames=2)
     for s in range(3):
         writer.append(positions=frames.positions[s], box=frames.boxes[s], features=frames.features[s])
     collected = writer.close()
@@ -144,7 +148,8 @@ def test_volumes_are_determinants(frames):
 
 
 def test_one_box_serves_all_frames():
-    assert Frames(np.zeros((3, 1, 3)), State([], 1.0), boxes=2 * np.eye(3)).volumes.tolist() == pytest.approx([8.0] * 3)
+    frames = Frames(np.zeros((3, 1, 3)), State([], 1.0), boxes=2 * np.eye(3))
+    assert frames.volumes.tolist() == pytest.approx([8.0] * 3)
 
 
 class Counting:

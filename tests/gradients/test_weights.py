@@ -74,7 +74,8 @@ def test_gradient_of_an_average_is_minus_beta_times_the_covariance_with_the_feat
     features, values = rng.normal(size=(60, 4)), tensor(rng.normal(size=(60, 3)))
     c = tensor(rng.normal(size=4)).requires_grad_()
     w = weights(c, frames_with(features, State(c.detach().numpy() + 0.3 * rng.normal(size=4), TEMPERATURE)))
-    jacobian = torch.stack([torch.autograd.grad(m, c, retain_graph=True)[0] for m in expectation(values, w).mean])
+    means = expectation(values, w).mean
+    jacobian = torch.stack([torch.autograd.grad(mean, c, retain_graph=True)[0] for mean in means])
     p, phi = w.w.detach(), tensor(features)
     covariance = torch.einsum("s,sb,sk->bk", p, values - p @ values, phi - p @ phi)
     assert float((jacobian + BETA * covariance).abs().max()) < 1e-10
@@ -136,7 +137,7 @@ def test_mixture_free_energies_have_the_closed_form():
 
 
 def test_mixture_weights_are_those_of_the_mixture_density():
-    """w_s ~ p_c(x_s) / sum_k N_k p_k(x_s) with the exact normal densities, up to the error of f_k (here 0.01)."""
+    """w_s ~ p_c(x_s) / sum_k N_k p_k(x_s) with exact normal densities, up to the error of f_k (here 0.01)."""
     constants, n_each = [80.0, 160.0], 5000
     x, frames = harmonic_frames(np.random.default_rng(5), constants, n_each)
     w = weights(tensor([120.0]), frames)
@@ -170,7 +171,8 @@ def test_mixture_of_equal_states_is_one_state():
 def test_mixture_of_nearly_equal_states_approaches_one_state():
     features = np.random.default_rng(8).normal(size=(200, 1))
     one = frames_with(features, State([1.0], TEMPERATURE))
-    two = frames_with(features, [State([1.0], TEMPERATURE), State([1.0 + 1e-9], TEMPERATURE)], [0] * 100 + [1] * 100)
+    states = [State([1.0], TEMPERATURE), State([1.0 + 1e-9], TEMPERATURE)]
+    two = frames_with(features, states, [0] * 100 + [1] * 100)
     c = tensor([1.5])
     assert torch.allclose(weights(c, two).w, weights(c, one).w, rtol=1e-7)
 
