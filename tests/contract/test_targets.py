@@ -88,14 +88,14 @@ def test_frames_with_features_are_matched_by_their_own_counts(rdf, fluid):
 
 
 def test_counts_from_g_are_the_features_of_the_same_frames(rdf, fluid):
-    # bins of 5 pm hide where in a bin a pair is: that costs far less than the standard error of these frames
+    # bins of 5 pm hide where in a bin a pair is: that costs less than half the standard error of these frames
     ensemble, frames = fluid
     columns = np.flatnonzero(ensemble.model.terms[0].potential.grid.support_ends.numpy() <= CUTOFF)
     counts, covariance = og.Target.from_frames(without_features(frames), rdf, ensemble).spline_counts(columns)
     estimate = og.expectation(frames.features[:, columns], og.Weights.uniform(len(frames)))
     stderr = estimate.stderr
     sampled = estimate.mean_values > 1
-    assert (np.abs(counts - estimate.mean_values)[sampled] / stderr[sampled]).max() < 0.25
+    assert (np.abs(counts - estimate.mean_values)[sampled] / stderr[sampled]).max() < 0.5
     assert counts.sum() == pytest.approx(estimate.mean_values.sum(), rel=1e-4)
     assert np.sqrt(np.diag(covariance))[sampled].mean() == pytest.approx(stderr[sampled].mean(), rel=0.25)
 
