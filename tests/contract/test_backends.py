@@ -237,3 +237,20 @@ def test_wrong_specs_are_refused():
             PairForceSpec(**(good | change))
     with pytest.raises(ValueError, match="unknown backend 'gpu'; expected one of native, table"):
         build("gpu", PairForceSpec(**good))
+
+
+def test_torch_neighbor_list_stays_right_while_particles_and_box_move():
+    system = PairSystem("triclinic")
+    c = system.coefficients()
+    module = PairEnergy(system.spec, TorchSplineRadial(system.spec, c))
+    renewed = []
+    for _ in range(40):
+        system.positions = system.positions + system.rng.normal(scale=0.02, size=system.positions.shape)
+        if system.rng.random() < 0.2:
+            system.box = system.box * 1.01
+        before = module.listed_at
+        energy = module(torch.from_numpy(system.positions), torch.from_numpy(system.box)).item()
+        renewed.append(module.listed_at is not before)
+        assert abs(energy - system.answer(c)[0]) < 1e-12 * system.answer(c)[2]
+    assert any(renewed[1:])
+    assert not all(renewed)

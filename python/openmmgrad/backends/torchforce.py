@@ -15,18 +15,22 @@ from openmm.unit import nanometer
 from torch import Tensor, nn
 
 from ..errors import require
+from .neighbors import SKIN
 from .spec import PairForceSpec, refuse_update
 
 
 class TorchPairForce:
     """OpenMM-Torch's force built from a spec; see `openmmgrad.backends` for the interface.
 
-    OpenMM-Torch freezes the module in a Context, and `set_coefficients` starts a new force. All pairs of
-    particles are looked at in every evaluation, so the cost grows as N^2: for N up to about a thousand.
+    OpenMM-Torch freezes the module in a Context, and `set_coefficients` starts a new force. Its
+    neighbour list looks at all pairs of particles: for N up to some thousands.
 
     With ``exact=True`` the potential is recorded by ``torch.jit.trace``: its energy may not branch in Python
     on values or on the number of distances. The recording is compared with the module and refused where it
     differs.
+
+    Do not copy or deserialize a System that holds a TorchForce: acellera-openmmtorch-cpu 1.10 writes XML, and
+    kills the process when it reads it.
 
     Raises
     ------
@@ -90,7 +94,8 @@ def _import_openmmtorch() -> ModuleType:
 class PairEnergy(nn.Module):
     """Energy of positions [N, 3] and box vectors [3, 3] (nm, reduced; only where periodic): a scalar, kJ/mol.
 
-    ``radial(r, pair) -> u`` is called with the M distances below the cutoff; in TorchScript, too.
+    ``radial(r, pair) -> u`` is called with the M distances below the cutoff; in TorchScript, too. The
+    pairs come from a Verlet list, renewed when a particle has moved by SKIN/2 of the cutoff, or the box has.
     """
 
     def __init__(self, spec: PairForceSpec, radial: nn.Module) -> None:
@@ -98,33 +103,57 @@ class PairEnergy(nn.Module):
         i, j = np.triu_indices(spec.n_particles, 1)
         keep = spec.interact(i, j)
         i, j = i[keep], j[keep]
-        self.cutoff = spec.cutoff
+        self.cutoff, self.skin = spec.cutoff, SKIN * spec.cutoff
         self.radial = radial
         self.register_buffer("i", torch.from_numpy(i))
         self.register_buffer("j", torch.from_numpy(j))
         self.register_buffer("pair", torch.from_numpy(spec.pair_index[spec.types[i], spec.types[j]]))
+        self.register_buffer("listed", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("listed_at", torch.zeros(0, 3, dtype=torch.float64))
+        self.register_buffer("listed_in", torch.zeros(3, 3, dtype=torch.float64))
 
     def forward(self, positions: Tensor, boxvectors: Tensor | None = None) -> Tensor:
         """See the class."""
         x = positions.to(torch.float64)
-        i, j = self.i.to(x.device), self.j.to(x.device)
-        shift = torch.zeros(1, 3, dtype=x.dtype, device=x.device)
-        with torch.no_grad():  # which pairs, and which images: constants of the derivative
-            d = x.index_select(0, i) - x.index_select(0, j)
-            if boxvectors is not None:
-                box = boxvectors.to(x)
-                whole = d
-                for k in (2, 1, 0):
-                    d = d - torch.round(d[:, k] / box[k, k]).unsqueeze(1) * box[k]
-                shift = d - whole
-            within = torch.nonzero((d * d).sum(1) < self.cutoff**2).squeeze(1)
+        box = torch.zeros(3, 3, dtype=x.dtype, device=x.device)
         if boxvectors is not None:
-            shift = shift.index_select(0, within)
-        i, j = i.index_select(0, within), j.index_select(0, within)
-        d = x.index_select(0, i) - x.index_select(0, j) + shift
+            box = boxvectors.to(x)
+        with torch.no_grad():  # which pairs, and which images: constants of the derivative
+            if self._stale(x, box):
+                d = _difference(x, self.i.to(x.device), self.j.to(x.device))
+                d = d + _image(d, box)
+                self.listed = torch.nonzero((d * d).sum(1) < (self.cutoff + self.skin) ** 2).squeeze(1)
+                self.listed_at, self.listed_in = x.detach().clone(), box.clone()
+            i, j = self.i.to(x.device)[self.listed], self.j.to(x.device)[self.listed]
+            d = _difference(x, i, j)
+            shift = _image(d, box)
+            d = d + shift
+            within = torch.nonzero((d * d).sum(1) < self.cutoff**2).squeeze(1)
+            i, j, shift = i[within], j[within], shift[within]
+            pair = self.pair.to(x.device)[self.listed[within]]
+        d = _difference(x, i, j) + shift
         r = torch.sqrt((d * d).sum(1).clamp(min=1e-300))  # two particles at one point: no force, but not NaN
-        pair = self.pair.to(x.device).index_select(0, within)
         return self.radial(r, pair).sum()
+
+    def _stale(self, x: Tensor, box: Tensor) -> bool:
+        if self.listed_at.shape[0] != x.shape[0] or not torch.equal(box, self.listed_in.to(x.device)):
+            return True
+        moved = x - self.listed_at.to(x.device)
+        moved = moved + _image(moved, box)
+        return not bool((moved * moved).sum(1).max() <= (0.5 * self.skin) ** 2)  # "not <=": also on NaN
+
+
+def _difference(x: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    return x.index_select(0, i) - x.index_select(0, j)
+
+
+def _image(d: Tensor, box: Tensor) -> Tensor:
+    """What to add to displacements [M, 3] for the minimum image; zero where the box is (not periodic)."""
+    shift = torch.zeros_like(d)
+    if bool(box[0, 0] > 0):
+        for k in (2, 1, 0):
+            shift = shift - torch.round((d[:, k] + shift[:, k]) / box[k, k]).unsqueeze(1) * box[k]
+    return shift
 
 
 class TorchSplineRadial(nn.Module):
