@@ -23,7 +23,7 @@ class TorchPairForce:
     """OpenMM-Torch's force built from a spec; see `openmmgrad.backends` for the interface.
 
     OpenMM-Torch freezes the module in a Context, and `set_coefficients` starts a new force. Its
-    neighbour list looks at all pairs of particles: for N up to some thousands.
+    neighbour list looks at all pairs of particles: for N up to about a thousand.
 
     With ``exact=True`` the potential is recorded by ``torch.jit.trace``: its energy may not branch in Python
     on values or on the number of distances. The recording is compared with the module and refused where it
