@@ -3,30 +3,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
+from .counts import spline_counts_matrix
 from .errors import require
 from .estimate import expectation
 from .observables import RDF
 from .observables.pairs import n_pairs, widths
-from .observables.structure_factor import StructureFactor
-from .tables import Table, bin_edges, integrate_rdf, read_table, spline_counts_matrix
+from .table_values import check_g, on_bins, on_points
+from .tables import read_table
 from .weights import Weights
-
-#: To nm and 1/nm, and the words by which column names tell.
-_LENGTHS = {"nm": (1.0, {"nm"}), "angstrom": (0.1, {"A", "Å", "ang", "angstrom", "Angstrom"})}
-_INVERSE_LENGTHS = {"1/nm": (1.0, {"1/nm", "invnm", "nm^-1", "nm-1"}),
-                    "1/angstrom": (10.0, {"1/A", "1/Å", "invA", "A^-1", "Å^-1", "A-1", "1/angstrom", "1/Angstrom"})}
-#: Where g of a liquid of atoms or small molecules first exceeds one half, nm.
-PLAUSIBLE_RISE = (0.1, 1.0)
-#: A table that begins with less than this begins inside the core.
-CORE_G = 0.01
 
 
 class Target:
@@ -84,7 +74,7 @@ class Target:
         require(np.isfinite(temperature) and temperature > 0, who,
                 f"the temperature must be positive, found {temperature} K", "Give the Ensemble's temperature in K")
         if isinstance(self.observable, RDF):
-            _check_g(self.values, np.asarray(self.observable.grid), who)
+            check_g(self.values, np.asarray(self.observable.grid), who)
             if self.ensemble.model.periodic:
                 _check_half_box(self.observable.r_max, np.asarray(self.ensemble.box), who)
 
@@ -126,8 +116,8 @@ class Target:
                   binned: bool | None = None) -> Target:
         """A table made by others, brought to the observable's grid.
 
-        An RDF becomes averages over the observable's bins (see `integrate_rdf`), exact where the table's own bins divide
-        them; anything else is interpolated at the grid's points, without overshoot.
+        An RDF becomes averages over the observable's bins (see `integrate_rdf`), exact where the table's own bins
+        divide them; anything else is interpolated at the grid's points, without overshoot.
 
         Parameters
         ----------
@@ -158,10 +148,9 @@ class Target:
         table = read_table(path, column, sigma_column=sigma_column, rows=rows, sort=sort)
         require(sigma is None or table.sigma is None, who, "found both sigma= and sigma_column=", "Give one of them")
         if isinstance(observable, RDF):
-            values, errors = _bin_averages(table, observable, r_unit, core, binned, who)
+            values, errors = on_bins(table, observable, r_unit, core, binned)
         else:
-            x = table.x * (_unit(table, q_unit, "1/nm", who) if isinstance(observable, StructureFactor) else 1.0)
-            values, errors = _at_points(table, x, observable, who)
+            values, errors = on_points(table, observable, q_unit)
         return cls(observable, ensemble, values, sigma if errors is None else errors, name, weight)
 
     def spline_counts(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,67 +217,6 @@ def _has_features_of(frames, ensemble) -> bool:
 
 def _volume(ensemble) -> float:
     return float(abs(np.linalg.det(np.asarray(ensemble.box))))
-
-
-def _bin_averages(table: Table, rdf, r_unit: str | None, core: float | None, binned: bool | None, who: str):
-    r = table.x * _unit(table, r_unit, "nm", who)
-    g = table.y if core is None else np.where(r < core, 0.0, table.y)
-    _check_rise(r, g, table, who)
-    _check_g(g, r, who)
-    require(r[0] >= 0, who, f"distances must not be negative, found {r[0]:g} nm", "Check the table")
-    binned = np.ptp(np.diff(r)) < 1e-2 * np.mean(np.diff(r)) if binned is None else binned
-    wanted, ends = rdf.edges, bin_edges(r) if binned else r
-    tolerance = 1e-6 * (wanted[1] - wanted[0])
-    require(wanted[-1] <= ends[-1] + tolerance, who,
-            f"{table.path} covers {ends[0]:.4g} to {ends[-1]:.4g} nm, and the RDF reaches {rdf.r_max:.4g} nm",
-            f"Use RDF(..., r_max={np.floor(1e4 * ends[-1]) / 1e4:g}), or a longer table")
-    require(wanted[0] >= ends[0] - tolerance or g[0] < CORE_G, who,
-            f"{table.path} covers {ends[0]:.4g} to {ends[-1]:.4g} nm and begins with g = {g[0]:.3g}, "
-            f"and the RDF begins at {wanted[0]:.4g} nm", f"Use RDF(..., r_min={ends[0]:.4g}), or a table from the core on")
-    upper = np.clip(wanted, ends[0], ends[-1])
-    average = [np.maximum(np.diff(integrate_rdf(r, y, upper, binned)) / rdf.shell_volumes, 0.0)
-               for y in (g, table.sigma) if y is not None]
-    return average[0], average[1] if len(average) > 1 else None
-
-
-def _at_points(table: Table, x: np.ndarray, observable, who: str):
-    grid = np.asarray(observable.grid)
-    tolerance = 1e-6 * (x[1] - x[0])
-    require(x[0] <= grid[0] + tolerance and grid[-1] <= x[-1] + tolerance, who,
-            f"{table.path} covers {x[0]:.4g} to {x[-1]:.4g}, and {observable.name} needs {grid[0]:.4g} to {grid[-1]:.4g} in "
-            f"{observable.axis}", "Use a smaller range of the observable, or a longer table")
-    grid = np.clip(grid, x[0], x[-1])
-    return PchipInterpolator(x, table.y)(grid), None if table.sigma is None else PchipInterpolator(x, table.sigma)(grid)
-
-
-def _unit(table: Table, unit: str | None, wanted: str, who: str) -> float:
-    """The factor from the table's abscissa to the wanted unit (nm or 1/nm)."""
-    known, keyword = (_LENGTHS, "r_unit") if wanted == "nm" else (_INVERSE_LENGTHS, "q_unit")
-    options = " or ".join(f'{keyword}="{k}"' for k in known)
-    if unit is None:
-        words = set(re.split(r"[\s_()\[\],]+", table.x_name))
-        units = [k for k, (_, names) in known.items() if names & words]
-        require(len(units) == 1, who, f"the column {table.x_name!r} of {table.path} does not tell its unit", f"Pass {options}")
-        unit = units[0]
-    require(unit in known, who, f"{keyword} must be one of {', '.join(known)}, found {unit!r}", f"Pass {options}")
-    return known[unit][0]
-
-
-def _check_rise(r: np.ndarray, g: np.ndarray, table: Table, who: str) -> None:
-    require(bool((g > 0.5).any()), who, f"g in {table.path} never exceeds 0.5 (largest {g.max():.3g})",
-            "Check that column= is a radial distribution function")
-    rise = r[np.argmax(g > 0.5)]
-    low, high = PLAUSIBLE_RISE
-    require(rise >= low or r[0] >= rise, who, f"g in {table.path} first exceeds 0.5 at {rise:.3g} nm, less than {low} nm",
-            'Pass r_unit="nm" if r is in nm')
-    require(rise <= high, who, f"g in {table.path} first exceeds 0.5 at {rise:.3g} nm, more than {high} nm",
-            'Pass r_unit="angstrom" if r is in Angstrom; for larger particles make the Target from values')
-
-
-def _check_g(g: np.ndarray, r: np.ndarray, who: str) -> None:
-    k = int(np.argmin(g))
-    require(g[k] >= 0, who, f"g(r) must not be negative, found {g[k]:.3g} at {r[k]:.4g} nm",
-            "Remove the ripples of Fourier inversion: from_file(core=) sets g = 0 below a distance")
 
 
 def _check_half_box(r_max: float, box: np.ndarray, who: str) -> None:

@@ -6,10 +6,11 @@ import openmm
 import pytest
 
 import openmmgrad as og
+from openmmgrad.counts import integrate_rdf, spline_counts_matrix
 from openmmgrad.observables.pressure import Pressure
 from openmmgrad.observables.scattering import scattering_factors
 from openmmgrad.observables.structure_factor import StructureFactor
-from openmmgrad.tables import integrate_rdf, read_table, spline_counts_matrix
+from openmmgrad.tables import read_table
 
 BOX = 2.2 * np.eye(3)
 NAN = float("nan")
@@ -105,7 +106,7 @@ class TestNumbers:
 class TestUnits:
     def test_angstrom_read_as_nm(self, tmp_path):
         path = a_file(tmp_path, r=10 * R, header="r,g")
-        with pytest.raises(ValueError, match=r'first exceeds 0.5 at 3.0\d nm, more than 1.0 nm. Pass r_unit="angstrom"'):
+        with pytest.raises(ValueError, match=r'0.5 at 3.0\d nm, more than 1.0 nm. Pass r_unit="angstrom"'):
             read(path, r_unit="nm")
         assert read(path, r_unit="angstrom").values == pytest.approx(read(a_file(tmp_path)).values, abs=1e-4)
 
@@ -113,7 +114,8 @@ class TestUnits:
         with pytest.raises(ValueError, match=r'less than 0.1 nm. Pass r_unit="nm"'):
             read(a_file(tmp_path), r_unit="angstrom")
 
-    @pytest.mark.parametrize(("header", "scale"), [("r_nm,g", 1), ("r (nm),g", 1), ("r [A],g", 10), ("r_angstrom,g", 10)])
+    @pytest.mark.parametrize(("header", "scale"),
+                             [("r_nm,g", 1), ("r (nm),g", 1), ("r [A],g", 10), ("r_angstrom,g", 10)])
     def test_a_column_name_that_tells_its_unit(self, tmp_path, header, scale):
         assert read(a_file(tmp_path, r=scale * R, header=header)).values[-1] == pytest.approx(1, abs=1e-6)
 
@@ -157,19 +159,19 @@ class TestGrids:
             read(a_file(tmp_path, r=np.where(np.isclose(R, 0.115), 0.105, R)), sort=True)
 
     def test_a_table_that_ends_too_early(self, tmp_path):
-        with pytest.raises(ValueError, match=r"covers 0 to 0.8 nm, and the RDF reaches 1 nm. Use RDF\(..., r_max=0.8\)"):
+        with pytest.raises(ValueError, match=r"covers 0 to 0.8 nm, and the RDF reaches 1 nm. Use RDF.*r_max=0.8\)"):
             read(a_file(tmp_path, r=R[:80], g=G[:80]))
 
     def test_a_table_that_begins_outside_the_core(self, tmp_path):
-        with pytest.raises(ValueError, match=r"covers 0.32 to 1.2 nm and begins with g = 0.924, and the RDF begins at 0 nm"):
+        with pytest.raises(ValueError, match=r"covers 0.32 to 1.2 nm and begins with g = 0.924, and .* at 0 nm"):
             read(a_file(tmp_path, r=R[32:], g=G[32:]))
 
     def test_an_rdf_beyond_half_the_box(self):
-        with pytest.raises(ValueError, match=r"the RDF reaches 1.2 nm, more than half the smallest width of the box \(1.1 nm\)"):
+        with pytest.raises(ValueError, match=r"reaches 1.2 nm, more than half the smallest width .* \(1.1 nm\)"):
             og.Target(rdf(r_max=1.2), an_ensemble(), np.ones(50))
 
     def test_structure_factors_of_another_box(self):
-        with pytest.raises(ValueError, match="the box of 4 of 4 frames differs from the box given. Pass box=ensemble.box"):
+        with pytest.raises(ValueError, match="the box of 4 of 4 frames differs .* Pass box=ensemble.box"):
             StructureFactor(None, 9.0, [2.3] * 3)(some_frames())
         with pytest.raises(ValueError, match="expected periodic frames"):
             StructureFactor(None, 9.0, BOX)(some_frames(box=None))
@@ -233,7 +235,7 @@ class TestSelections:
 
 class TestFiles:
     def test_missing(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="read_table: expected a file, found none at .*nowhere.csv. Check the path"):
+        with pytest.raises(FileNotFoundError, match="expected a file, found none at .*nowhere.csv. Check the path"):
             read(tmp_path / "nowhere.csv")
 
     @pytest.mark.parametrize("text", ["", "# only a comment\n", "r_nm,g\n"])

@@ -56,7 +56,7 @@ def test_dimers_scatter_as_debye_says():
 def test_a_crystal_has_bragg_peaks_of_height_n_and_nothing_between():
     length, cells = 3.0, 5
     positions = lattice(cells**3, length)
-    s = StructureFactor(None, q_max=2.2 * np.pi * cells * 2 / length, box=[length] * 3, shell_width=0.01, max_vectors=500)
+    s = StructureFactor(None, 2.2 * 2 * np.pi * cells / length, [length] * 3, shell_width=0.01, max_vectors=500)
     values = s(frames_of(positions[None]))[0].numpy()
     squared = np.rint((s.grid * length / (2 * np.pi)) ** 2)
     for m in (1, 2, 3, 4):

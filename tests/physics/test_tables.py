@@ -6,15 +6,15 @@ import pytest
 import torch
 from reference_data import data_file
 
-from openmmgrad.spline import SplineGrid
-from openmmgrad.tables import (
+from openmmgrad.counts import (
     bin_edges,
     integrate_rdf,
     rdf_counts_matrix,
-    read_table,
     shell_volumes,
     spline_counts_matrix,
 )
+from openmmgrad.spline import SplineGrid
+from openmmgrad.tables import read_table
 
 SIGMA = 0.34
 GRID = SplineGrid(cutoff=2.5 * SIGMA, n_coefficients=64)
@@ -39,7 +39,8 @@ def exact_counts(g, r_max):
 
 
 def exact_histogram(g, edges):
-    fine = np.concatenate([np.linspace(a, b, 40)[:-1] for a, b in zip(edges[:-1], edges[1:], strict=True)] + [edges[-1:]])
+    fine = [np.linspace(a, b, 40)[:-1] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    fine = np.concatenate([*fine, edges[-1:]])
     r, w = quadrature(fine)
     return (w * 4 * np.pi * r**2 * g(r)).sum(1).reshape(len(edges) - 1, -1).sum(1)
 

@@ -22,7 +22,8 @@ class Pressure(Observable):
     r"""Instantaneous pressure of every frame, from the virial of the learnable pair potentials.
 
     .. math:: P = \frac{N k T}{V} + \frac{\operatorname{tr} W}{3 V}, \qquad
-        \operatorname{tr} W = -\sum_{i<j} r_{ij}\, u'(r_{ij}) = \mathbf c \cdot \frac{\partial \operatorname{tr} W}{\partial \mathbf c}
+        \operatorname{tr} W = -\sum_{i<j} r_{ij}\, u'(r_{ij})
+        = \mathbf c \cdot \frac{\partial \operatorname{tr} W}{\partial \mathbf c}
 
     Symbol -> code: c -> ``model.coefficients(T)``; d(tr W)/dc -> ``frames.virial_features``; N counts particles with
     mass. The pressure contains c itself, so d<P>/dc has two terms: <dP/dc> - beta Cov(P, Phi). Both arise by autograd
@@ -67,7 +68,8 @@ class Pressure(Observable):
     def __init__(self, model: Any) -> None:
         system = model.system
         others = [type(force).__name__ for force in system.getForces() if type(force).__name__ not in _WITHOUT_VIRIAL]
-        require(not others, "Pressure", f"expected a System of learnable pair potentials only, found {', '.join(others)}",
+        require(not others, "Pressure",
+                f"expected a System of learnable pair potentials only, found {', '.join(others)}",
                 "Their virial is not known here: sample at constant pressure and compare densities instead")
         require(system.getNumConstraints() == 0, "Pressure",
                 f"expected no constraints, found {system.getNumConstraints()}, whose forces have a virial too",

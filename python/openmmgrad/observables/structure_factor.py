@@ -139,9 +139,11 @@ class StructureFactor(Observable):
             return np.full(len(atoms), self.elements)
         if self.elements is not None:
             require(len(self.elements) == len(atoms), who,
-                    f"expected elements of {len(atoms)} selected atoms, found {len(self.elements)}", "Give one for each")
+                    f"expected elements of {len(atoms)} selected atoms, found {len(self.elements)}",
+                    "Give one for each")
             return np.asarray(self.elements)
-        require(frames.topology is not None, who, f"radiation={self.radiation!r} needs elements, and there is no topology",
+        require(frames.topology is not None, who,
+                f"radiation={self.radiation!r} needs elements, and there is no topology",
                 'Pass elements=, as in "36-Ar"')
         found = [frames.topology.atom(i) for i in atoms]
         missing = [str(atom) for atom in found if atom.element is None]
