@@ -32,6 +32,8 @@ class Estimate:
         Kish's effective number of frames.
     grid, unit, name
         Of the observable, where one was given.
+    one_count
+        What one count more in all frames adds to the mean, [B]; None for other than histograms.
     """
 
     mean: Tensor
@@ -41,7 +43,8 @@ class Estimate:
     grid: np.ndarray | None = None
     unit: str = ""
     name: str = ""
-    _influence: np.ndarray = field(default=None, repr=False)
+    one_count: np.ndarray | None = None
+    _deviations: np.ndarray = field(default=None, repr=False)
 
     @property
     def mean_values(self) -> np.ndarray:
@@ -51,7 +54,7 @@ class Estimate:
     @cached_property
     def common_inefficiency(self) -> float:
         """One inefficiency for all bins: their mean, weighted by the variances of the bins."""
-        variance = (self._influence**2).sum(0)
+        variance = (self._deviations**2).sum(0)
         total = variance.sum()
         return float(variance @ self.inefficiency.reshape(-1) / total) if total > 0 else 1.0
 
@@ -66,18 +69,19 @@ class Estimate:
         One inefficiency (`common_inefficiency`) serves all bins, so that the matrix is positive semidefinite; its
         diagonal is therefore not exactly ``stderr**2``.
         """
-        d = self._influence
-        return _finite_sample(self.n_eff) * self.common_inefficiency * (d.T @ d)
+        d = self._deviations
+        return _inflation(self.n_eff, self.common_inefficiency) * (d.T @ d)
 
 
 def expectation(values: Tensor | np.ndarray, w: Weights, observable: Any = None) -> Estimate:
     r"""The weighted average of values over frames, with its standard error.
 
     .. math:: \langle O \rangle = \sum_s w_s O_s, \qquad
-        \sigma^2 = \frac{n}{n-1}\, g \sum_s d_s^2, \qquad d_s = w_s (O_s - \langle O \rangle)
+        \sigma^2 = \frac{n\, g}{n-g} \sum_s d_s^2, \qquad d_s = w_s (O_s - \langle O \rangle)
 
-    Symbol -> code: w_s -> ``w.w``; n -> ``w.n_eff``; g, the statistical inefficiency of the series d_s within each
-    of ``w.segments`` -> ``inefficiency``.
+    Symbol -> code: w_s -> ``w.w``; n -> ``w.n_eff``; g, the statistical inefficiency of the series d_s ->
+    ``inefficiency``. Each of ``w.segments`` is a series of its own, and d_s is taken about its mean there. The
+    factor n/(n-g) makes up for deviations from an average of the same frames.
 
     Parameters
     ----------
@@ -99,8 +103,8 @@ def expectation(values: Tensor | np.ndarray, w: Weights, observable: Any = None)
 
     Notes
     -----
-    The standard error is too small when few frames carry the weight, or when the simulation is shorter than its
-    slowest relaxation: nothing in the series shows what was never visited.
+    The standard error is too small when few frames carry the weight, or when the simulation is shorter than some
+    fifty of its correlation times: nothing in the series shows what was never visited.
 
     References
     ----------
@@ -116,27 +120,35 @@ def expectation(values: Tensor | np.ndarray, w: Weights, observable: Any = None)
     values = torch.as_tensor(np.array(values)) if isinstance(values, np.memmap) else torch.as_tensor(values)
     values = values.to(torch.float64)
     require(values.ndim >= 1 and len(values) == len(w), "expectation",
-            f"expected values of {len(w)} frames, found shape {list(values.shape)}", "Use the weights of these frames")
+            f"expected values of {len(w)} frames, found shape {list(values.shape)}",
+            "Use the weights of these frames")
     require(bool(torch.isfinite(values).all()), "expectation", "values contain NaN or infinite values",
             "Remove the frames where the observable failed")
     flat = values.reshape(len(values), -1)
     mean = w.w @ flat
     with torch.no_grad():
-        influence = (w.w[:, None] * (flat - mean)).numpy()
-        influence[:, (flat == flat[0]).all(0).numpy()] = 0.0  # a constant differs from its mean by round-off only
-    inefficiency = statistical_inefficiency(influence, w.segments)
-    with np.errstate(invalid="ignore"):
-        variance = _finite_sample(w.n_eff) * inefficiency * (influence**2).sum(0)
-    variance[np.isnan(variance)] = np.inf
+        deviations = (w.w[:, None] * (flat - mean)).numpy()
+    for part in _parts(w.segments):
+        deviations[part] -= deviations[part].mean(axis=0)
+    deviations[:, (flat == flat[0]).all(0).numpy()] = 0.0  # a constant differs from its mean by round-off only
+    g = statistical_inefficiency(deviations, w.segments)
+    variance = _inflation(w.n_eff, g) * (deviations**2).sum(0) if len(flat) > 1 else np.full(len(g), np.inf)
     shape = tuple(values.shape[1:])
-    about = {} if observable is None else {"grid": observable.grid, "unit": observable.unit, "name": observable.name}
-    return Estimate(mean.reshape(shape), np.sqrt(variance).reshape(shape), inefficiency.reshape(shape), w.n_eff,
-                    **about, _influence=influence)
+    about = {} if observable is None else {
+        "grid": observable.grid, "unit": observable.unit, "name": observable.name,
+        "one_count": observable.one_count(values.detach())}
+    return Estimate(mean.reshape(shape), np.sqrt(variance).reshape(shape), g.reshape(shape), w.n_eff, **about,
+                    _deviations=deviations)
 
 
-def _finite_sample(n_eff: float) -> float:
-    """n/(n-1): the mean was estimated from the same frames."""
-    return n_eff / (n_eff - 1) if n_eff > 1 + 1e-12 else np.inf
+def _inflation(n_eff: float, g: Any) -> Any:
+    """From the sum of d_s^2 to the variance of the mean."""
+    return n_eff * g / np.maximum(n_eff - g, 1.0)
+
+
+def _parts(segments: np.ndarray | None) -> list[Any]:
+    """Indices of the frames of each segment."""
+    return [slice(None)] if segments is None else [segments == k for k in np.unique(segments)]
 
 
 def statistical_inefficiency(values: Tensor | np.ndarray, segments: np.ndarray | None = None) -> np.ndarray:
@@ -177,8 +189,7 @@ def statistical_inefficiency(values: Tensor | np.ndarray, segments: np.ndarray |
     require(series.ndim >= 1 and len(series) > 0, "statistical_inefficiency",
             f"expected values [S, B], found shape {list(series.shape)}", "Pass one row per frame")
     columns = series.reshape(len(series), -1).T
-    labels = np.zeros(len(series), dtype=int) if segments is None else np.asarray(segments)
-    parts = [columns[:, labels == k] for k in np.unique(labels)]
+    parts = [columns[:, part] for part in _parts(segments)]
     longest = max(part.shape[1] for part in parts)
     covariance = np.zeros((len(columns), longest + longest % 2))
     for part in parts:
@@ -201,7 +212,7 @@ def _autocovariance(part: np.ndarray) -> np.ndarray:
     return np.fft.irfft(transformed.real**2 + transformed.imag**2, size, axis=1)[:, :n]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chi2:
     """The result of `chi2`.
 
@@ -244,13 +255,14 @@ def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | Non
     Raises
     ------
     ValueError
-        If shapes differ, errors are negative, or no bin has information.
+        If shapes differ, a value is not finite, errors are negative, or no bin has information.
 
     Notes
     -----
-    A bin is left out where the combined error is zero (a histogram bin that is empty, or constant, on both sides)
-    or infinite. A bin that is empty on one side only is compared with the error of the other side; no floor is
-    needed, because a side with any counts has an error. Leaving out bins lowers nu, not only the sum.
+    A histogram bin without counts has no spread. Against a side with an error, it is compared with that error. Where
+    neither side has an error and the two differ, the error is `Estimate.one_count`: one count in all frames of the
+    empty side, the smallest number that they could have shown. Bins where neither side has an error are left out and
+    counted if the sides are equal, or if what was averaged is not a histogram; so are infinite errors.
 
     Examples
     --------
@@ -259,25 +271,33 @@ def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | Non
     >>> round(float(result.value), 9), result.n_used, result.n_left_out
     (4.0, 1, 1)
     """
+    mean = estimate.mean.reshape(-1)
+    variance = estimate.stderr.reshape(-1) ** 2
+    sides = [estimate]
     if isinstance(reference, Estimate):
+        sides.append(reference)
         sigma = reference.stderr if sigma is None else sigma
         reference = reference.mean_values
-    mean = estimate.mean.reshape(-1)
-    wanted = torch.as_tensor(_plain(reference)).reshape(-1)
-    require(wanted.shape == mean.shape, "chi2", f"expected a reference of {len(mean)} values, found {len(wanted)}",
+    wanted, error = _plain(reference).reshape(-1), _plain(0.0 if sigma is None else sigma).reshape(-1)
+    require(len(wanted) == len(mean), "chi2", f"expected a reference of {len(mean)} values, found {len(wanted)}",
             "Compare on one grid")
-    error = np.broadcast_to(_plain(0.0 if sigma is None else sigma).reshape(-1), mean.shape) \
-        if np.size(sigma) in (1, len(mean)) else None
-    require(error is not None, "chi2", f"expected {len(mean)} standard errors, found {np.size(sigma)}",
-            "Give one per value")
+    require(len(error) in (1, len(mean)), "chi2", f"expected {len(mean)} standard errors, found {len(error)}",
+            "Give one per value, or one number")
+    require(bool(np.isfinite(wanted).all()), "chi2", "the reference contains NaN or infinite values",
+            "Leave those bins out of the observable")
     require(bool((error >= 0).all()), "chi2", "standard errors must not be negative or NaN", "Give them positive")
-    variance = estimate.stderr.reshape(-1) ** 2 + error**2
+    variance = variance + error**2
+    apart = estimate.mean_values.reshape(-1) != wanted
+    for side in sides:
+        if side.one_count is not None:
+            variance = np.where((variance == 0) & apart, side.one_count**2, variance)
     used = (variance > 0) & np.isfinite(variance)
-    require(bool(used.any()), "chi2", f"none of {len(mean)} values has a finite standard error",
-            "Use more frames, or pass sigma=")
     n_used = int(used.sum())
+    require(n_used > 0, "chi2", f"none of {len(mean)} values has a finite standard error",
+            "Use more frames, or pass sigma=")
+    require(dof is None or dof > 0, "chi2", f"dof must be positive, found {dof}", "Give bins minus parameters")
     keep = torch.as_tensor(used)
-    squares = (mean[keep] - wanted[keep]) ** 2 / torch.as_tensor(variance[used])
+    squares = (mean[keep] - torch.as_tensor(wanted[used])) ** 2 / torch.as_tensor(variance[used])
     return Chi2(squares.sum() / (n_used if dof is None else dof), n_used, len(mean) - n_used)
 
 

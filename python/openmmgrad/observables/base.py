@@ -54,6 +54,10 @@ class Observable(ABC):
     def __call__(self, frames: Frames) -> Tensor:
         """Values of every frame, [S, B], float64."""
 
+    def one_count(self, values: Tensor) -> np.ndarray | None:
+        """What one count more in all S frames adds to the mean of values [S, B]; None for other than histograms."""
+        return None
+
     def plot(self, estimate: Any, reference: Any = None, axes: Any = None) -> Any:
         """An average with its standard error, and what it should be, over the grid.
 

@@ -85,8 +85,10 @@ class RDF(Observable):
         self.selection_a, self.selection_b = selection_a, selection_b
         self.r_max, self.r_min = float(plain(r_max, "nm")), float(plain(r_min, "nm"))
         require(0 <= self.r_min < self.r_max < math.inf, "RDF",
-                f"expected 0 <= r_min < r_max, found r_min = {self.r_min} nm and r_max = {self.r_max} nm", "Give both in nm")
-        require(int(bins) == bins and bins >= 1, "RDF", f"bins must be a whole number from 1, found {bins}", "Give more")
+                f"expected 0 <= r_min < r_max, found r_min = {self.r_min} nm and r_max = {self.r_max} nm",
+                "Give both in nm")
+        require(int(bins) == bins and bins >= 1, "RDF", f"bins must be a whole number from 1, found {bins}",
+                "Give more")
         require(normalization in ("density", "window"), "RDF",
                 f"normalization must be 'density' or 'window', found {normalization!r}", "Choose one of those")
         self.smear = None if smear is None else float(plain(smear, "nm"))
@@ -98,7 +100,7 @@ class RDF(Observable):
         self.shell_volumes = 4 * np.pi / 3 * np.diff(self.edges**3)
 
     def __call__(self, frames: Frames, positions: Tensor | None = None) -> Tensor:
-        """g of every frame, [S, B].
+        """The g of every frame, [S, B].
 
         Parameters
         ----------
@@ -112,11 +114,22 @@ class RDF(Observable):
             total = counts.sum(1, keepdim=True)
             density = torch.where(total > 0, total, 1.0) / self.shell_volumes.sum()
         else:
-            require(frames.boxes is not None, "RDF", "normalization='density' needs a volume, and the frames have no boxes",
+            require(frames.boxes is not None, "RDF",
+                    "normalization='density' needs a volume, and the frames have no boxes",
                     "Use normalization='window', or frames with boxes")
             a, b = self._selections(frames)
             density = torch.as_tensor(n_pairs(a, b) / frames.volumes)[:, None]
         return counts / (density * torch.as_tensor(self.shell_volumes))
+
+    def one_count(self, values: Tensor) -> np.ndarray | None:
+        """What one pair more in all S frames adds to the mean of values [S, B].
+
+        Counts are whole, so the smallest g v_b found is that of one pair (of a few, where no bin is nearly empty).
+        """
+        scaled = values.numpy() * self.shell_volumes
+        if self.smear is not None or not (scaled > 0).any():
+            return None
+        return scaled[scaled > 0].min() / self.shell_volumes / len(values)
 
     def pair_counts(self, frames: Frames, positions: Tensor | None = None) -> Tensor:
         """Distinct pairs in each bin, [S, B]."""
