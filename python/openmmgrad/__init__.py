@@ -6,6 +6,7 @@ an observable (`RDF`, `StructureFactor`, `Pressure`) of them, averaged by `expec
 with a `Target`. `fit` does all of it until the targets are met; `export` takes the result elsewhere.
 """
 
+# ruff: noqa: E402
 from ._load import load_plugins
 
 load_plugins()  # before anything that needs our kernels
@@ -16,7 +17,7 @@ from .export import export
 from .features import compute_features
 from .fitting import History, fit, start_from_rdf
 from .fluids import bead_fluid
-from .fourier import rdf_from_structure_factor
+from .fourier import potential_from_structure_factor, rdf_from_structure_factor
 from .frames import Frames, FrameWriter, State
 from .model import Model
 from .observables import RDF, Pressure, StructureFactor
@@ -37,6 +38,7 @@ from .potentials import (
     Yukawa,
 )
 from .sampling import Ensemble
+from .tables import read_table
 from .targets import Target
 from .units import ReducedUnits
 from .weights import Weights, weights
@@ -48,5 +50,5 @@ __all__ = [
     "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential", "Morse",
     "PairPotential", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
     "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2", "compute_features", "expectation", "export",
-    "fit", "rdf_from_structure_factor", "start_from_rdf", "weights",
+    "fit", "potential_from_structure_factor", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import require
+from .units import KB
 
 
 def rdf_from_structure_factor(q, s, number_density: float, r, window: bool = True) -> np.ndarray:
@@ -58,3 +59,40 @@ def rdf_from_structure_factor(q, s, number_density: float, r, window: bool = Tru
     damping = np.sinc(q / q[-1]) if window else np.ones_like(q)
     integrand = (q * (s - 1) * damping)[None] * np.sin(np.outer(r, q))
     return 1 + np.trapezoid(integrand, q, axis=1) / (2 * np.pi**2 * number_density * r)
+
+
+def potential_from_structure_factor(q, s, number_density: float, temperature: float, r, g_min: float = 0.1):
+    r"""A first u(r) of a dense simple liquid from its S(Q), by the hypernetted-chain closure.
+
+    .. math:: u(r)/kT = g(r) - 1 - c(r) - \ln g(r), \qquad \rho\,\hat c(Q) = 1 - 1/S(Q)
+
+    Much closer than -kT ln g in a dense liquid, where most of g(r) is packing; exact for weak u only.
+
+    Parameters
+    ----------
+    q, s, number_density
+        As in `rdf_from_structure_factor`.
+    temperature
+        K.
+    r
+        [R], nm, increasing.
+    g_min
+        Smallest g that is data.
+
+    Returns
+    -------
+    r, u
+        The distances from the first with g > g_min on, and kJ/mol there.
+
+    References
+    ----------
+    [1] J.-P. Hansen, I. R. McDonald, Theory of Simple Liquids, 4th ed. (2013), eq. (4.3.19).
+    """
+    r = np.asarray(r, dtype=float)
+    g = rdf_from_structure_factor(q, s, number_density, r)
+    # c(r) is the same transform with 1 - 1/S in place of S - 1, over the density
+    direct = rdf_from_structure_factor(q, 2 - 1 / np.asarray(s, dtype=float), number_density, r) - 1
+    first = len(g) - np.argmax((g < g_min)[::-1])  # beyond the last g that is not data
+    known = slice(first % len(g), None)
+    u = KB * temperature * (g[known] - 1 - direct[known] - np.log(g[known]))
+    return r[known], u

@@ -16,6 +16,7 @@ from .statistics import response
 
 FLEXIBLE = 10           # a potential with more parameters than this gets the roughness prior
 SAMPLED = 0.01          # distances whose density is at least this part of the largest count as sampled
+WORSE = 3.0             # chi^2 per count below which a step is never undone
 CURVATURE = (1200.0, 90.0)  # kT/r_p^2: prior scale of u'' inside and outside r_p, the rise of the first peak
 
 
@@ -41,7 +42,8 @@ class GaussNewton:
     Parameters
     ----------
     max_step
-        Largest change of u at sampled distances in one step, kT.
+        Largest change of u at sampled distances in one step, kT. Where a step has made chi^2 worse than twice what it
+        was, the parameters and the Ensembles go back to where they were and the bound becomes a third.
     smoothness
         lambda; "auto" chooses it, a number fixes it.
     max_steps_per_sample
@@ -60,10 +62,17 @@ class GaussNewton:
         self.max_step, self.smoothness = max_step, smoothness
         self.max_steps_per_sample = max_steps_per_sample
         self.used_smoothness = 1.0 if smoothness == "auto" else float(smoothness)
+        self._radius, self._best = float(max_step), None
 
     def step(self, problem: Problem, samples: dict) -> StepReport:
         """Move the Problem's parameters once; samples: {Ensemble: Sample}."""
         parts, responses = local_quadratics(problem, samples)
+        chi2, rank = counts_chi2(responses, None)
+        chi2 /= max(rank, 1)
+        if self._best is not None and chi2 > max(2 * self._best[0], WORSE):
+            return self._go_back(problem, chi2)
+        if self._best is None or chi2 < self._best[0]:
+            self._best = (chi2, problem.theta, [e.state() for e in problem.ensembles])
         step = Step(problem, parts)
         smoothness = 1.0 if self.smoothness == "auto" else float(self.smoothness)
         mu = self._bound(step, smoothness)
@@ -71,29 +80,52 @@ class GaussNewton:
             smoothness = _discrepancy(step, responses)
         theta = step.solve(smoothness, mu)
         change = step.largest_change(step.moved(theta))
-        chi2, rank = counts_chi2(responses, None)
         problem.theta = theta
         self.used_smoothness = smoothness
-        return StepReport(change, {"smoothness": smoothness, "bounded": float(mu > 0), "counts_chi2": chi2 / max(rank, 1)})
+        return StepReport(change, {"smoothness": smoothness, "bounded": float(mu > 0), "counts_chi2": chi2})
+
+    def _go_back(self, problem: Problem, chi2: float) -> StepReport:
+        """Undo what made chi^2 worse, and bound the next steps more tightly."""
+        _, theta, states = self._best
+        problem.theta = theta
+        for ensemble, state in zip(problem.ensembles, states, strict=True):
+            counters = ensemble.state()["counters"]
+            ensemble.restore({**state, "counters": counters})
+        self._radius /= 3
+        self._best = None
+        return StepReport(self._radius, {"smoothness": self.used_smoothness, "bounded": 1.0, "counts_chi2": chi2,
+                                         "went_back": 1.0})
 
     def _bound(self, step: Step, smoothness: float) -> float:
         """The smallest mu that keeps the predicted change of u within max_step, by bisection of its logarithm."""
-        if step.largest_change(step.predict(smoothness, 0.0)) <= self.max_step:
+        if step.largest_change(step.predict(smoothness, 0.0)) <= self._radius:
             return 0.0
         low, high = -4.0, 12.0
         for _ in range(16):
             middle = 0.5 * (low + high)
-            fits = step.largest_change(step.predict(smoothness, 10**middle)) <= self.max_step
+            fits = step.largest_change(step.predict(smoothness, 10**middle)) <= self._radius
             low, high = (low, middle) if fits else (middle, high)
         return 10**high
 
     def state(self) -> dict:
-        """The last lambda: the posterior uses it."""
-        return {"smoothness": np.array(self.used_smoothness)}
+        """The last lambda, the bound, and the best parameters so far with their Ensembles."""
+        saved = {"smoothness": np.array(self.used_smoothness), "radius": np.array(self._radius)}
+        if self._best is not None:
+            saved |= {"chi2": np.array(self._best[0]), "theta": self._best[1].numpy()}
+            for k, state in enumerate(self._best[2]):
+                saved |= {f"best{k}/{name}": value for name, value in state.items()}
+        return saved
 
     def restore(self, saved) -> None:
         """Continue from `state`."""
-        self.used_smoothness = float(saved["smoothness"])
+        self.used_smoothness, self._radius = float(saved["smoothness"]), float(saved["radius"])
+        if "theta" in saved:
+            states: dict[int, dict] = {}
+            for name, value in saved.items():
+                if name.startswith("best"):
+                    k, key = name[4:].split("/")
+                    states.setdefault(int(k), {})[key] = value
+            self._best = (float(saved["chi2"]), torch.as_tensor(saved["theta"]), [states[k] for k in sorted(states)])
 
 
 def counts_chi2(responses: list, changes: list | None) -> tuple[float, int]:
@@ -157,7 +189,7 @@ def _sampled_and_priors(ensemble, c: torch.Tensor, frames, w):
         grid = term.potential.grid
         flexible = sum(p.numel() for p in term.potential.parameters()) > FLEXIBLE
         sampled[t] = []
-        for p, pair in enumerate(term.pairs):
+        for p in range(term.shape[0]):
             start = term.columns.start + p * term.shape[1]
             block = slice(start, start + term.shape[1])
             density = pair_density(grid, mean[block])
@@ -165,14 +197,13 @@ def _sampled_and_priors(ensemble, c: torch.Tensor, frames, w):
             sampled[t].append(np.linspace(first, grid.cutoff, 120, endpoint=False))
             if flexible:
                 rows.append(_roughness_rows(grid, first, rise, kT, start, model.n_features))
-                core = term.potential.core_knot(pair, ensemble.temperature) * grid.width
-                anchor[block, block] = _anchor(grid, c[block], core, first - grid.width, kT)
+                anchor[block, block] = _anchor(grid, c[block], first - grid.width, kT)
     return sampled, torch.cat(rows), anchor
 
 
-def _anchor(grid, c: torch.Tensor, core: float, first: float, kT: float) -> torch.Tensor:
-    """A^T A with a row for each distance between the core and the data: u may move by kT + u/20 there, [K, K]."""
-    r = torch.arange(core, max(first, core), 0.5 * grid.width, dtype=torch.float64)
+def _anchor(grid, c: torch.Tensor, first: float, kT: float) -> torch.Tensor:
+    """A^T A with a row for each distance inside the data: u may move by kT + u/20 there, [K, K]."""
+    r = torch.arange(0.0, max(first, 0.0), 0.5 * grid.width, dtype=torch.float64)
     u = grid.evaluate(c, r)
     rows = grid.basis(r) / (kT + 0.05 * u.clamp_min(0))[:, None]
     return rows.T @ rows

@@ -5,7 +5,7 @@
    + \\tfrac{\\mu}{2}\\,\\Delta_e^T G_e \\Delta_e, \\qquad \\Delta_e = c_e(\\theta) - c_e(\\theta_0)
 
 H and b come from the data, R is the roughness prior on u itself, G the mean square of u in kT: mu bounds the step.
-H includes an anchor where there is no data: u between the core and the first pair that is seen keeps its place.
+A, the anchor, keeps u in its place inside the first distance that is seen, where there are no data.
 For a spline c is linear in theta and one solve is exact; for any other module a few Gauss-Newton steps are taken,
 in the smaller of the two spaces (parameters or coefficients).
 """

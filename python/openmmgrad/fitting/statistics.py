@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Linear response of what is measured to the spline coefficients.
+r"""Linear response of what is measured to the spline coefficients.
 
-.. math:: \\delta = \\langle O \\rangle - O^*, \\qquad
-   J = \\frac{\\partial \\langle O \\rangle}{\\partial c} = -\\beta\\,\\mathrm{Cov}(O, \\Phi)
-   + \\Big\\langle \\frac{\\partial O}{\\partial c} \\Big\\rangle
+.. math:: \delta = \langle O \rangle - O^*, \qquad
+   J = \frac{\partial \langle O \rangle}{\partial c} = -\beta\,\mathrm{Cov}(O, \Phi)
+   + \Big\langle \frac{\partial O}{\partial c} \Big\rangle
 
 An RDF is matched through the counts of the spline's own basis functions, O = Phi, because their covariance is known
-in full and the Jacobian is then exactly -beta Cov(Phi); any other observable is matched as it is.
+in full and the Jacobian is then exactly -beta Cov(Phi). A structure factor is transformed to such counts; any other
+observable is matched as it is.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 
 from ..errors import require
 from ..estimate import expectation
-from ..observables import RDF
+from ..observables import RDF, StructureFactor
 from ..units import KB
+from .transforms import structure_factor_maps
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Response:
     jacobian: np.ndarray
     covariance: np.ndarray
     weight: float = 1.0
+    rtol: float = 1e-9  # smaller eigenvalues of C are rounding, and carry no information
 
     def inverse_covariance(self) -> tuple[np.ndarray, int]:
         """Pseudo-inverse of C and its rank: directions without variance carry no information."""
@@ -39,7 +42,7 @@ class Response:
             return inverse, 0
         correlation = self.covariance[np.ix_(keep, keep)] / np.outer(scale[keep], scale[keep])
         values, vectors = np.linalg.eigh(correlation)
-        good = values > 1e-9 * values[-1]
+        good = values > self.rtol * values[-1]
         core = (vectors[:, good] / values[good]) @ vectors[:, good].T / np.outer(scale[keep], scale[keep])
         inverse[np.ix_(keep, keep)] = core
         return inverse, int(good.sum())
@@ -50,15 +53,27 @@ def response(target, sample, w) -> Response:
     columns = spline_columns(target)
     if columns is None:
         return _observable_response(target, sample, w)
+    if isinstance(target.observable, StructureFactor):
+        return _transformed_response(target, sample, w, columns)
     return _spline_response(target, sample, w, columns)
 
 
 def spline_columns(target) -> np.ndarray | None:
-    """Columns of Phi that count exactly the pairs of an RDF target, or None where none do."""
-    rdf, model = target.observable, target.ensemble.model
-    if not isinstance(rdf, RDF) or rdf.smear is not None or model.reevaluates:
+    """Columns of Phi that count exactly the pairs that a target sees, or None where none do.
+
+    An RDF sees the pairs between its selections up to r_max; a structure factor of one kind of atom sees all pairs
+    of its selection.
+    """
+    observable, model = target.observable, target.ensemble.model
+    if isinstance(observable, RDF) and observable.smear is None:
+        selections, reach = (observable.selection_a, observable.selection_b), observable.r_max
+    elif isinstance(observable, StructureFactor) and observable.radiation is None:
+        selections, reach = (observable.selection, observable.selection), np.inf
+    else:
         return None
-    a, b = (set(model.select(s).tolist()) for s in (rdf.selection_a, rdf.selection_b))
+    if model.reevaluates:
+        return None
+    a, b = (set(model.select(s).tolist()) for s in selections)
     for term in model.terms:
         if term.spec.exclusions or term.spec.interaction_groups:
             continue
@@ -67,10 +82,27 @@ def spline_columns(target) -> np.ndarray | None:
         for p, (label_a, label_b) in enumerate(term.pairs):
             first, second = members[term.labels.index(label_a)], members[term.labels.index(label_b)]
             if (a, b) in ((first, second), (second, first)):
-                n_coefficients = term.potential.n_coefficients
-                start = term.columns.start + p * n_coefficients
-                return start + np.flatnonzero(term.potential.grid.support_ends.numpy() <= rdf.r_max + 1e-9)
+                ends = term.potential.grid.support_ends.numpy()
+                reached = ends <= min(reach, term.potential.cutoff) + 1e-9
+                return term.columns.start + p * term.potential.n_coefficients + np.flatnonzero(reached)
     return None
+
+
+def _transformed_response(target, sample, w, columns) -> Response:
+    beta = 1 / (KB * target.ensemble.temperature)
+    phi = np.asarray(sample.frames.features)
+    factor, model = target.observable, target.ensemble.model
+    (term,) = [t for t in model.terms if t.columns.start <= columns[0] < t.columns.stop]
+    splines = (columns - term.columns.start) % term.potential.n_coefficients
+    to_counts, blur = structure_factor_maps(np.asarray(factor.grid), len(model.select(factor.selection)),
+                                            term.potential.grid, splines)
+    estimate = sample.estimate(target, w)
+    difference = np.asarray(estimate.mean.detach()) - target.values
+    covariance = estimate.covariance()
+    if target.sigma is not None:
+        covariance = covariance + np.diag(target.sigma**2)
+    jacobian = -beta * blur @ weighted_covariance(phi[:, columns], phi, w)
+    return Response(to_counts @ difference, jacobian, to_counts @ covariance @ to_counts.T, target.weight, rtol=1e-6)
 
 
 def _spline_response(target, sample, w, columns) -> Response:
