@@ -71,7 +71,10 @@ class GrowingArrays:
         self._shapes = self._shapes or {name: array.shape for name, array in self._buffer[0].items()}
         n_rows = self.n_rows + len(self._buffer)
         for name, shape in self._shapes.items():
-            with open(self.path / f"{name}.npy", "wb+" if new else "rb+") as file:
+            path = self.path / f"{name}.npy"
+            if new:  # a new file: frames that map an older one keep it
+                path.unlink(missing_ok=True)
+            with open(path, "wb+" if new else "rb+") as file:
                 _write_header(file, n_rows, shape)
                 file.seek(0, os.SEEK_END)
                 file.write(np.stack([row[name] for row in self._buffer]).tobytes())

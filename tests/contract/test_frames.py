@@ -102,6 +102,15 @@ def test_a_writer_collects_what_was_appended(frames, tmp_path, on_disk):
     assert collected.states == [frames.states[0]]
 
 
+def test_loaded_frames_survive_being_overwritten(frames, tmp_path):
+    """Their file stays for those who map it, also when they are what is written."""
+    frames.save(tmp_path / "run")
+    loaded = Frames.load(tmp_path / "run")
+    loaded[2:].save(tmp_path / "run", overwrite=True)
+    assert_same(Frames.load(tmp_path / "run"), frames[2:])
+    assert_same(loaded, frames)
+
+
 def test_an_interrupted_run_keeps_the_frames_that_were_flushed(frames, tmp_path):
     writer = FrameWriter(tmp_path / "run", frames.states[0], buffer_frames=2)
     for s in range(5):

@@ -4,6 +4,7 @@
 import mdtraj
 import numpy as np
 import pytest
+import torch
 
 from openmmgrad.estimate import expectation
 from openmmgrad.frames import Frames, FrameWriter, State, select_atoms
@@ -201,6 +202,44 @@ def test_closing_a_writer_without_frames():
 def test_a_topology_that_mdtraj_needs():
     with pytest.raises(ValueError, match="expected a topology"):
         Frames(X, STATE).to_mdtraj()
+
+
+RDFS = [
+    ({"r_max": 0.6}, r"distances up to 0.6 nm must not exceed half the smallest box width \(0.5 nm\). Use a smaller"),
+    ({"smear": 0.02}, r"distances up to 0.62 nm must not exceed half"),
+    ({"r_max": 0.0}, "0 <= r_min < r_max, found r_min = 0.0 nm and r_max = 0.0 nm"),
+    ({"r_min": 0.7}, "0 <= r_min < r_max"),
+    ({"r_max": np.inf}, "0 <= r_min < r_max"),
+    ({"bins": 0}, "bins must be a whole number from 1, found 0"),
+    ({"bins": 2.5}, "bins must be a whole number"),
+    ({"normalization": "volume"}, "must be 'density' or 'window', found 'volume'"),
+    ({"smear": 0.0}, "smear must be positive"),
+    ({"selection_a": [2], "selection_b": [2]}, "must form at least one pair, found one atom"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), RDFS, ids=lambda x: str(x)[:30])
+def test_rdfs_that_cannot_be(change, message):
+    arguments = {"selection_a": None, "selection_b": None, "r_max": 0.5, "bins": 5} | change
+    with pytest.raises(ValueError, match=message):
+        RDF(**arguments)(Frames(X, STATE, boxes=np.eye(3)))
+
+
+def test_a_density_without_a_volume():
+    with pytest.raises(ValueError, match="the frames have no boxes. Use normalization='window'"):
+        RDF(None, None, r_max=0.5, bins=5)(Frames(X, STATE))
+
+
+def test_a_histogram_has_no_gradient_in_positions():
+    frames = Frames(X, STATE, boxes=np.eye(3))
+    x = torch.tensor(X, requires_grad=True)
+    for arguments in ((frames, x), (x,)):
+        with pytest.raises(ValueError, match=r"a histogram has no gradient in the positions.*Pass smear= \(nm\)"):
+            RDF(None, None, r_max=0.4, bins=5)(*arguments)
+    with pytest.raises(TypeError, match="expected Frames, found Tensor"):
+        RDF(None, None, r_max=0.4, bins=5, smear=0.01)(x)
+    with pytest.raises(ValueError, match=r"positions must have shape \[3, 4, 3\]"):
+        RDF(None, None, r_max=0.4, bins=5, smear=0.01)(frames, x[:2])
 
 
 def test_one_frame_has_no_standard_error():
