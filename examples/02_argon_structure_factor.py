@@ -54,7 +54,8 @@ def check(path: Path, ensemble, n_frames: int) -> float:
     rdf = og.RDF(None, None, r_max=1.2, bins=120)
     frames = ensemble.sample(n_frames)
     mean = og.expectation(rdf(frames), og.Weights.uniform(len(frames))).mean.detach().numpy()
-    measured = og.Target.from_file(path, observable=rdf, ensemble=ensemble, r_unit="angstrom", name="g(r)")
+    measured = og.Target.from_file(path, observable=rdf, ensemble=ensemble, r_unit="angstrom", name="g(r)",
+                                    sort=True, core=0.32)  # digitised: unsorted, and ripples inside the core
     beyond = rdf.grid > 0.38
     return float(np.sqrt(np.mean((mean - measured.values)[beyond] ** 2)))
 

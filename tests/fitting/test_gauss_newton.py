@@ -130,3 +130,18 @@ def test_network_follows_a_spline_step():
     first = fluids.error_kT(network, truth)
     og.fit([target], max_iterations=4, progress=False)
     assert fluids.error_kT(network, truth) < min(0.08, 0.4 * first)
+
+
+def test_jacobian_of_the_pressure_has_its_explicit_term(spline_case):
+    potential, sampler, _, sample = spline_case
+    pressure = og.Pressure(sampler.model)
+    analytic = response(og.Target(pressure, sampler, [100.0], sigma=1.0), sample, sample.weights()).jacobian
+    start = {k: v.clone() for k, v in potential.state_dict().items()}
+    for k in (22, 26, 34):
+        means = []
+        for h in (1e-4, -1e-4):
+            with torch.no_grad():
+                potential.values[0, k] += h
+            means.append(og.expectation(pressure(sample.frames), sample.weights()).mean.item())
+            potential.load_state_dict(start)
+        assert analytic[0, k] == pytest.approx((means[0] - means[1]) / 2e-4, rel=1e-5)

@@ -12,6 +12,7 @@ in the smaller of the two spaces (parameters or coefficients).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,9 @@ class Step:
         """C and its Jacobian of every Ensemble, or None where the potential refuses such parameters."""
         self._problem.theta = theta
         try:
-            return [self._problem.jacobian(p.ensemble) for p in self.parts]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # a potential may warn of what is only tried
+                return [self._problem.jacobian(p.ensemble) for p in self.parts]
         except ValueError:
             return None
 

@@ -120,6 +120,9 @@ def _observable_response(target, sample, w) -> Response:
     values = np.asarray(sample.values(target.observable).detach())
     estimate = sample.estimate(target, w)
     jacobian = -beta * weighted_covariance(values.reshape(len(values), -1), np.asarray(sample.frames.features), w)
+    if target.observable.explicit:
+        derivatives = target.observable.coefficient_derivatives(sample.frames)
+        jacobian = jacobian + np.tensordot(w.w.detach().numpy(), derivatives.numpy(), axes=1)
     sigma = np.zeros(len(target.values)) if target.sigma is None else np.asarray(target.sigma)
     covariance = np.atleast_2d(estimate.covariance()) + np.diag(sigma**2)
     residual = np.asarray(estimate.mean.detach()) - np.asarray(target.values)

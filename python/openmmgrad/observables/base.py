@@ -58,6 +58,11 @@ class Observable(ABC):
         """What one count more in all S frames adds to the mean of values [S, B]; None for other than histograms."""
         return None
 
+    def coefficient_derivatives(self, frames: Frames) -> Tensor:
+        """dO/dc of every frame at fixed positions, [S, B, F]: for Gauss-Newton, where ``explicit`` is True."""
+        raise TypeError(f"{type(self).__name__}: expected coefficient_derivatives(frames) -> [S, B, F] beside "
+                        "explicit = True, found none. Define it, or fit with a torch optimiser.")
+
     def plot(self, estimate: Any, reference: Any = None, axes: Any = None) -> Any:
         """An average with its standard error, and what it should be, over the grid.
 

@@ -96,6 +96,11 @@ class Pressure(Observable):
         pressure = (ideal + features @ coefficients / 3) / torch.as_tensor(frames.volumes)
         return pressure[:, None] / BAR
 
+    def coefficient_derivatives(self, frames: Frames) -> Tensor:
+        """dP/dc of every frame at fixed positions, [S, 1, F], bar mol/kJ."""
+        features = torch.as_tensor(np.array(frames.virial_features))
+        return (features / (3 * BAR * torch.as_tensor(frames.volumes))[:, None])[:, None]
+
     def _check_spline(self) -> None:
         require(not self.model.reevaluates, "Pressure", "the Model evaluates a module without its spline (exact=True)",
                 "Add its potential with exact=False: the virial is the spline's")
