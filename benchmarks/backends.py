@@ -6,13 +6,15 @@ what else the machine does hits all of them; medians and quartiles over the roun
 the same positions.
 
     python benchmarks/backends.py --json out/backends.json
-    .venv-torchforce/bin/python benchmarks/backends.py --backends native,table,pythonforce,torchforce
+    .venv-torchforce/bin/python benchmarks/backends.py --backends native,table,pythonforce,torchforce,torchforce:exact
 """
 
 import argparse
+import copy
 import json
 import os
 import platform
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -33,30 +35,30 @@ PACKAGES = ("openmm", "torch", "numpy", "acellera-openmmtorch-cpu")
 
 
 class Runner:
-    """One backend in one Context of the CPU platform."""
+    """One backend, "name" or "name:exact", in one Context."""
 
-    def __init__(self, name: str, model: og.Model, threads: int) -> None:
-        self.name = name
+    def __init__(self, name: str, model: og.Model, platform_name: str, threads: int) -> None:
+        self.name, self.platform = name, platform_name
         (term,) = model.terms
         c = model.coefficients(TEMPERATURE).detach().numpy().reshape(term.shape)
         start = perf_counter()
-        self.backend = backends.build(name, term.spec, TEMPERATURE)
+        backend, _, suffix = name.partition(":")
+        self.backend = backends.build(backend, replace(term.spec, exact=suffix == "exact"), TEMPERATURE)
         self.backend.set_coefficients(c)
         self.built = perf_counter() - start
-        self.system = openmm.System()
-        for mass in model.masses:
-            self.system.addParticle(mass)
-        self.system.setDefaultPeriodicBoxVectors(*model.system.getDefaultPeriodicBoxVectors())
-        self.system.addForce(self.backend.force)
-        self.coefficients, self.threads = c, threads
+        self.model, self.coefficients, self.threads = model, c, threads
         self.context = self.new_context()
 
     def new_context(self) -> openmm.Context:
-        """A Context from the staged coefficients."""
+        """A System with the backend's force, and a Context of it."""
+        self.system = copy.deepcopy(self.model.system)
+        self.system.addForce(self.backend.force)
         integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE, 1.0, TIMESTEP)
         integrator.setRandomNumberSeed(1)
-        cpu = openmm.Platform.getPlatformByName("CPU")
-        return openmm.Context(self.system, integrator, cpu, {"Threads": str(self.threads)})
+        properties = {"Threads": str(self.threads)} if self.platform == "CPU" else {}
+        return openmm.Context(
+            self.system, integrator, openmm.Platform.getPlatformByName(self.platform), properties
+        )
 
     def start(self, positions: np.ndarray) -> None:
         """Positions, velocities and a neighbour list."""
@@ -95,22 +97,23 @@ def equilibrated(model: og.Model, start: np.ndarray) -> np.ndarray:
     return np.asarray(ensemble.sample().positions[-1])
 
 
-def measure(names: list[str], n_particles: int, rounds: int, seconds: float, threads: int) -> dict:
+def measure(options: argparse.Namespace) -> dict:
     """The results of all backends, as plain values."""
+    names, platform_name, threads = options.backends.split(","), options.platform, options.threads
     torch.set_num_threads(threads)
-    system, topology, start = og.bead_fluid(n_particles, REDUCED.number_density(0.845), REDUCED.mass)
+    system, topology, start = og.bead_fluid(options.particles, REDUCED.number_density(0.845), REDUCED.mass)
     model = og.Model(system, topology)
     model.add_pair_potential(og.LennardJones(REDUCED.sigma, REDUCED.epsilon, cutoff=2.5 * REDUCED.sigma))
     positions = equilibrated(model, start)
-    runners = [Runner(name, model, threads) for name in names]
-    expected = Runner("pythonforce", model, threads).forces(positions)  # in double precision
+    runners = [Runner(name, model, platform_name, threads) for name in names]
+    expected = Runner("native", model, "Reference", threads).forces(positions)  # in double precision
     spell = {}
     for runner in runners:
         runner.start(positions)
-        spell[runner.name] = max(2, int(runner.steps_per_second(5) * seconds))
+        spell[runner.name] = max(2, int(runner.steps_per_second(5) * options.seconds))
     speed = {name: [] for name in names}
     update = {name: [] for name in names}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for runner in runners:
             update[runner.name].append(runner.update(positions))
             runner.start(positions)
@@ -138,24 +141,24 @@ def main() -> None:
     """Measure, print a table, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--backends", default="native,table,pythonforce",
-                        help=f"of {','.join(backends.NAMES)}")  # fmt: skip
+                        help=f"of {', '.join(backends.NAMES)}; the last two also with :exact")  # fmt: skip
     parser.add_argument("-n", "--particles", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each spell")
+    parser.add_argument("--platform", default="CPU")
     parser.add_argument("--threads", type=int, default=1, help="of OpenMM's CPU platform and of torch")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    names = options.backends.split(",")
-    results = measure(names, options.particles, options.rounds, options.seconds, options.threads)
-    print(f"{'backend':12} {'steps/s':>9} {'quartiles':>17} {'ratio':>7} {'update':>10} {'force error':>12}")
+    results = measure(options)
+    print(f"{'backend':17} {'steps/s':>9} {'quartiles':>17} {'ratio':>7} {'update':>10} {'force error':>12}")
     for name, row in results.items():
         low, high = row["quartiles"]
-        print(f"{name:12} {row['steps_per_second']:9.1f} {low:8.1f}-{high:8.1f} {row['ratio']:7.4f} "
+        print(f"{name:17} {row['steps_per_second']:9.1f} {low:8.1f}-{high:8.1f} {row['ratio']:7.4f} "
               f"{1e3 * row['update_s']:7.1f} ms {row['relative_force_error']:12.1e}")  # fmt: skip
     if options.json is not None:
         facts = {"particles": options.particles, "rounds": options.rounds, "seconds": options.seconds,
-                 "threads": options.threads, "machine": platform.machine(), "cores": os.cpu_count(),
-                 "python": platform.python_version(), "packages": versions()}  # fmt: skip
+                 "platform": options.platform, "threads": options.threads, "machine": platform.machine(),
+                 "cores": os.cpu_count(), "python": platform.python_version(), "packages": versions()}  # fmt: skip
         options.json.parent.mkdir(parents=True, exist_ok=True)
         document = {"benchmark": "backends", **facts, "results": results}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
