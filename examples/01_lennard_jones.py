@@ -44,10 +44,10 @@ def learnable_model(potential, n_particles: int, rho: float):
     return model, positions
 
 
-def ensemble(model, positions, T: float, n_frames: int, seed: int, name: str, stride: int = 50):
+def ensemble(model, positions, T: float, n_frames: int, seed: int, name: str, threads: int | None):
     return og.Ensemble(model, positions, temperature=REDUCED.temperature(T), timestep=0.005 * REDUCED.time(1.0),
-                       friction=1.0 / REDUCED.time(1.0), n_frames=n_frames, stride=stride, seed=seed, name=name,
-                       equilibration=1000)
+                       friction=1.0 / REDUCED.time(1.0), n_frames=n_frames, stride=50, seed=seed, name=name,
+                       equilibration=1000, threads=threads)
 
 
 def error_of(potential, T: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -78,12 +78,12 @@ def run(args) -> dict:
         source, x = reference_model(args.particles, rho)
         name = f"rho* {rho:g}, T* {T:g}"
         print(f"{name}: {args.target_frames} frames of OpenMM's own force", flush=True)
-        frames = ensemble(source, x, T, args.target_frames, 1000 * args.seed + 901 + k, name).sample()
+        frames = ensemble(source, x, T, args.target_frames, 1000 * args.seed + 901 + k, name, args.threads).sample()
         measured = og.expectation(rdf(frames), og.Weights.uniform(len(frames)), observable=rdf)
         if potential is None:
             potential = og.SplinePotential.from_rdf(rdf.grid, measured.mean.numpy(), REDUCED.temperature(T), CUTOFF)
         model, x = learnable_model(potential, args.particles, rho)
-        sampler = ensemble(model, x, T, args.frames, args.seed, name)
+        sampler = ensemble(model, x, T, args.frames, args.seed, name, args.threads)
         if args.from_rdf:
             targets.append(og.Target(rdf, sampler, measured.mean.numpy(), sigma=measured.stderr, name=f"g(r) {name}"))
         else:
@@ -109,7 +109,7 @@ def predict(potential, rdf, args, rho: float, T: float) -> float:
     for k, make in enumerate((lambda: reference_model(args.particles, rho),
                               lambda: learnable_model(potential, args.particles, rho))):
         model, x = make()
-        frames = ensemble(model, x, T, args.frames, args.seed + 77 + k, "prediction").sample()
+        frames = ensemble(model, x, T, args.frames, args.seed + 77 + k, "prediction", args.threads).sample()
         means.append(og.expectation(rdf(frames), og.Weights.uniform(len(frames))).mean.detach().numpy())
     return float(np.sqrt(np.mean((means[0] - means[1]) ** 2)))
 
@@ -123,7 +123,8 @@ def arguments(argv=None):
     parser.add_argument("--particles", type=int, default=500)
     parser.add_argument("--iterations", type=int, default=6)
     parser.add_argument("--frames", type=int, default=1500)
-    parser.add_argument("--target-frames", type=int, default=4000)
+    parser.add_argument("--target-frames", type=int, default=3000)
+    parser.add_argument("--threads", type=int, default=None, help="of the CPU platform")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None)
     return parser.parse_args(argv)
