@@ -129,6 +129,15 @@ def test_energy_is_finite_and_right_for_two_particles_near_one_point(name):
     assert state.getForces(asNumpy=True)._value[0, 0] == pytest.approx(slope, rel=1e-3)
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_groups_that_hold_no_pair_leave_no_interaction(name, platform):
+    system = PairSystem("one type")
+    system.spec.interaction_groups = [(np.array([0, 1]), np.array([], dtype=int))]
+    energy, forces = evaluate(system.context(system.built(name, system.coefficients()), platform))
+    assert energy == 0
+    assert not forces.any()
+
+
 EXACT = [name for name in REQUIRED if name in ("pythonforce", "torchforce")]
 
 

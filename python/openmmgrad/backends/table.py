@@ -81,4 +81,6 @@ def _disjoint_groups(spec: PairForceSpec) -> list[tuple[list[int], list[int]]]:
         return []
     label, allowed = spec.signatures
     members = [np.flatnonzero(label == c).tolist() for c in range(len(allowed))]
-    return [(members[a], members[b]) for a, b in np.argwhere(np.triu(allowed))]
+    groups = [(members[a], members[b]) for a, b in np.argwhere(np.triu(allowed))]
+    # without any group everything would interact: a particle with itself is a group without pairs
+    return groups or [([0], [0])]
