@@ -68,7 +68,7 @@ class PairSearch:
     def distances(self, positions: np.ndarray, box: np.ndarray, reach: float) -> np.ndarray:
         """Nearest-image distances below reach, [P], nm, in no order; positions [N, 3], box [3, 3]."""
         found = [np.take(r2, near) for r2, near, _, _ in self._near(positions, box, reach)]
-        return np.sqrt(np.concatenate(found)) if found else np.zeros(0)
+        return np.linalg.norm(box[0]) * np.sqrt(np.concatenate(found)) if found else np.zeros(0)
 
     def neighbors(self, positions: np.ndarray, box: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
         """Indices (i [P], j [P]) of the pairs of `distances`."""
@@ -80,7 +80,7 @@ class PairSearch:
         return np.concatenate(first), np.concatenate(second)
 
     def _near(self, positions, box, reach) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Blocks of squared distances, the flat places of those below reach^2, and the atoms i and j of the block.
+        """Blocks of (r/|a|)^2, the flat places of those within reach, and the atoms i and j of the block.
 
         In fractional coordinates the nearest image of a pair within half the smallest width is the one with every
         component between -1/2 and 1/2, in a skewed cell too. Atoms are sorted along the widest direction, so that
@@ -90,7 +90,9 @@ class PairSearch:
         width = 1.0 / np.linalg.norm(inverse, axis=0)
         axis = int(np.argmax(width))
         span = reach / width[axis] * (1 + 1e-9)
-        turned = np.linalg.cholesky(box @ box.T)  # the cell turned to lower triangular form
+        turned = np.linalg.cholesky(box @ box.T)  # the cell turned to lower triangular form, and in units of |a|
+        limit = (reach / turned[0, 0]) ** 2
+        turned /= turned[0, 0]
         sort = [_sorted(positions, inverse, atoms, axis) for atoms in (self._common, self._only_a, self._only_b)]
         common, only_a, only_b = sort
         buffers = np.empty((5, _BLOCK))
@@ -98,7 +100,7 @@ class PairSearch:
                        _between(*only_a, *common, axis, span), _between(*common, *only_b, axis, span)):
             for x, y, i, j in blocks:
                 r2 = _squared(x, y, turned, buffers)
-                near = np.flatnonzero(r2 < reach * reach)
+                near = np.flatnonzero(r2 < limit)
                 if len(near):
                     yield r2, near, i, j
 
@@ -143,7 +145,7 @@ def _between(first, atoms, second, others, axis, span):
     images = np.concatenate([second, second, second], axis=1)
     places = np.concatenate([second[axis] - 1, second[axis], second[axis] + 1])
     names = np.concatenate([others, others, others])
-    rows = max(len(atoms) // 16, 1)
+    rows = max(len(atoms) // 16, _BLOCK // 4 // len(others), 1)
     for start in range(0, len(atoms), rows):
         stop = min(start + rows, len(atoms))
         low = np.searchsorted(places, first[axis, start] - span)
@@ -164,7 +166,7 @@ def _tiles(start: int, stop: int, n: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _squared(x, y, turned, buffers) -> np.ndarray:
-    """Squared nearest-image distances of a block, in a buffer."""
+    """Squared nearest-image distances of a block in units of the cell's first edge, in a buffer."""
     shape = np.broadcast_shapes(x.shape, y.shape)[1:]
     n = shape[0] * shape[1]
     delta, work, r2 = buffers[:3, :n], buffers[3, :n], buffers[4, :n]
@@ -173,7 +175,8 @@ def _squared(x, y, turned, buffers) -> np.ndarray:
         np.rint(delta[k], out=work)
         np.subtract(delta[k], work, out=delta[k])
     for k in range(3):
-        delta[k] *= turned[k, k]
+        if turned[k, k] != 1.0:  # as in a cubic box
+            delta[k] *= turned[k, k]
         for other in range(k + 1, 3):
             if turned[other, k] != 0.0:
                 np.multiply(delta[other], turned[other, k], out=work)
