@@ -213,23 +213,35 @@ def _autocovariance(part: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Chi2:
-    """The result of `chi2`.
+class Comparison:
+    """The result of `compare`.
 
     Parameters
     ----------
-    value
+    chi2
         Chi squared per degree of freedom, with graph to the mean.
     n_used, n_left_out
         Bins that were compared, and bins without information.
     """
 
-    value: Tensor
+    chi2: Tensor
     n_used: int
     n_left_out: int
 
 
-def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | None = None) -> Chi2:
+def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | None = None) -> Tensor:
+    """Chi squared per degree of freedom between an average and a reference, a scalar with graph: see `compare`.
+
+    Examples
+    --------
+    >>> estimate = expectation(np.array([[1.0, 0.0], [3.0, 0.0]]), Weights.uniform(2))
+    >>> round(chi2(estimate, [4.0, 0.0]).item(), 9)
+    4.0
+    """
+    return compare(estimate, reference, sigma, dof).chi2
+
+
+def compare(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | None = None) -> Comparison:
     r"""Chi squared per degree of freedom between an average and a reference.
 
     .. math:: \chi^2 = \frac{1}{\nu} \sum_b \frac{(\langle O_b \rangle - O^*_b)^2}{\sigma_b^2 + \sigma^{*2}_b}
@@ -250,7 +262,7 @@ def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | Non
 
     Returns
     -------
-    Chi2
+    Comparison
 
     Raises
     ------
@@ -267,8 +279,8 @@ def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | Non
     Examples
     --------
     >>> estimate = expectation(np.array([[1.0, 0.0], [3.0, 0.0]]), Weights.uniform(2))
-    >>> result = chi2(estimate, [4.0, 0.0])                            # (2 - 4)^2 / 1, and an empty bin
-    >>> round(float(result.value), 9), result.n_used, result.n_left_out
+    >>> result = compare(estimate, [4.0, 0.0])                            # (2 - 4)^2 / 1, and an empty bin
+    >>> round(float(result.chi2), 9), result.n_used, result.n_left_out
     (4.0, 1, 1)
     """
     mean = estimate.mean.reshape(-1)
@@ -298,7 +310,7 @@ def chi2(estimate: Estimate, reference: Any, sigma: Any = None, dof: float | Non
     require(dof is None or dof > 0, "chi2", f"dof must be positive, found {dof}", "Give bins minus parameters")
     keep = torch.as_tensor(used)
     squares = (mean[keep] - torch.as_tensor(wanted[used])) ** 2 / torch.as_tensor(variance[used])
-    return Chi2(squares.sum() / (n_used if dof is None else dof), n_used, len(mean) - n_used)
+    return Comparison(squares.sum() / (n_used if dof is None else dof), n_used, len(mean) - n_used)
 
 
 def _plain(values: Any) -> np.ndarray:

@@ -123,7 +123,7 @@ def _compare(problem: Problem, samples: dict, history: History, row: dict) -> No
             for target in problem.targets_of(ensemble):
                 estimate = latest.estimate(target, w)
                 difference = np.asarray(estimate.mean) - np.asarray(target.values)
-                row[f"chi2 {target.name}"] = float(chi2(estimate, target.values, target.sigma).value)
+                row[f"chi2 {target.name}"] = float(chi2(estimate, target.values, target.sigma))
                 row[f"rms {target.name}"] = float(np.sqrt(np.mean(difference**2)))
                 history.estimates[target.name] = (np.asarray(target.observable.grid), np.asarray(estimate.mean),
                                                   np.asarray(estimate.stderr))

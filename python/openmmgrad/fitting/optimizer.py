@@ -92,7 +92,7 @@ def loss(problem: Problem, samples: dict) -> torch.Tensor:
         w = samples[ensemble].weights()
         for target in problem.targets_of(ensemble):
             estimate = samples[ensemble].estimate(target, w)
-            total = total + target.weight * chi2(estimate, target.values, target.sigma).value
+            total = total + target.weight * chi2(estimate, target.values, target.sigma)
     return total
 
 
