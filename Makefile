@@ -40,7 +40,7 @@ test-python: setup
 
 test-torchforce: setup
 	bash tests/torchforce/build_env.sh
-	REQUIRE_BACKENDS=torchforce OMP_NUM_THREADS=1 .venv-torchforce/bin/python -m pytest tests/torchforce -q
+	REQUIRE_BACKENDS=torchforce OMP_NUM_THREADS=1 .venv-torchforce/bin/python -m pytest tests/torchforce tests/contract/test_backends.py -q
 
 validate: setup
 	$(RUN) -m pytest tests/validation -q -s
@@ -48,6 +48,8 @@ validate: setup
 bench: setup
 	$(RUN) benchmarks/force.py --json $(OUT)/force.json
 	$(RUN) benchmarks/fit.py --json $(OUT)/fit.json
+	$(RUN) benchmarks/methods.py --json $(OUT)/methods.json
+	$(RUN) benchmarks/backends.py --json $(OUT)/backends.json
 
 lint: setup
 	$(VENV)/bin/ruff check python tests examples benchmarks

@@ -2,7 +2,7 @@
 """One-bead water: the pair potential that reproduces a radial distribution function of water.
 
     python examples/03_one_bead_water.py --target spce_cg_rdf.csv --r-unit nm --temperature 300 --density 33.28
-    python examples/03_one_bead_water.py --target gOO.csv --r-unit angstrom --column "295.1" --temperature 295.1 \\
+    python examples/03_one_bead_water.py --target gOO.csv --r-unit angstrom --column gOO_295.1K --temperature 295.1 \\
         --density 33.35
 
 The first table: centre-of-mass RDF of SPC/E water (V. Ruehle et al., J. Chem. Theory Comput. 5, 3211 (2009)); the

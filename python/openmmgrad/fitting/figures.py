@@ -56,7 +56,9 @@ def plot_potential(ensemble, history: History):
             axis.fill_between(rb, u[row] - width[row], u[row] + width[row], color="tab:blue", alpha=0.3,
                               linewidth=0, label="band")
         low = min(steps[-1][row].min(), -0.5)
-        axis.set_ylim(1.6 * low, max(4.0, -2 * low))
+        high = max(4.0, -2 * low)
+        axis.set_ylim(1.6 * low, high)
+        axis.set_xlim(0.97 * r[np.argmax(steps[-1][row] < high)], r[-1])
         axis.set_xlabel("r (nm)")
         axis.set_ylabel("u(r) / kT")
         axis.set_title("-".join(pair) + f", {ensemble.name}", fontsize=9)
