@@ -13,8 +13,8 @@ namespace OpenMMGrad {
 
 namespace {
 
-/** Padding of the list as a fraction of the cutoff. */
-const double PaddingFraction = 0.12;
+/** Padding of the list as a fraction of the cutoff: a list then serves 15 to 30 steps of a simple liquid. */
+const double PaddingFraction = 0.08;
 
 ReferencePlatform::PlatformData& dataOf(ContextImpl& context) {
     return *static_cast<ReferencePlatform::PlatformData*>(context.getPlatformData());
@@ -48,38 +48,24 @@ PairSelection selectionOf(const LearnablePairForce& force, int numParticles) {
 
 } // namespace
 
-/** One interacting pair, by sorted index. */
-struct CpuCalcLearnablePairForceKernel::Pair {
-    int i, j;
-    /** r in nm; e = (x_i - x_j)/r for the nearest image, zero for two particles in the same place. */
-    double r, inverseR;
-    Vec3 e;
-    /** B_k .. B_{k+3} are not zero at r; first = typePair*numCoefficients + k, and t = r/h - k. */
-    int first;
-    double t;
-};
-
 void CpuCalcLearnablePairForceKernel::initialize(const System& system, const LearnablePairForce& force) {
     numParticles = system.getNumParticles();
     numTypes = force.getNumTypes();
+    numTypePairs = force.getNumTypePairs();
     numCoefficients = force.getNumCoefficients();
     cutoff = force.getCutoffDistance();
-    inverseWidth = (numCoefficients - 3) / cutoff;
-    typePairs.resize(numTypes * numTypes);
+    tableSlots.resize(numTypes * numTypes);
     for (int a = 0; a < numTypes; a++)
         for (int b = 0; b < numTypes; b++)
-            typePairs[a * numTypes + b] = force.getTypePairIndex(a, b);
-    for (int pair : typePairs)
-        rows.push_back(pair * (numCoefficients - 3));
-    simd = CpuSimd::choose();
+            tableSlots[a * numTypes + b] = force.getTypePairIndex(a, b) * (numCoefficients - 3);
     types.resize(numParticles);
-    coefficients.resize(force.getNumTypePairs() * numCoefficients);
+    coefficients.resize(numTypePairs * numCoefficients);
     readParameters(force);
     list.reset(new CpuPairList(numParticles, cutoff, PaddingFraction * cutoff, force.usesPeriodicBoundaryConditions(),
-                               selectionOf(force, numParticles), simd));
+                               selectionOf(force, numParticles), loops));
     sums.resize(data.threads.getNumThreads());
-    sortedPositions.resize(numParticles);
-    sortedLambda.resize(numParticles);
+    sortedPositions.resize(4 * numParticles);
+    sortedLambda.resize(4 * numParticles);
     sortedTypes.resize(numParticles);
     grid.resize(4 * numParticles);
 }
@@ -93,21 +79,39 @@ void CpuCalcLearnablePairForceKernel::readParameters(const LearnablePairForce& f
             force.getCoefficients(a, b, values);
             copy(values.begin(), values.end(), coefficients.begin() + force.getTypePairIndex(a, b) * numCoefficients);
         }
-    // The slope is a quadratic in each interval: three of its values give its polynomial.
-    polynomials.clear();
-    for (int pair = 0; pair < force.getNumTypePairs(); pair++)
-        for (int interval = 0; interval < numCoefficients - 3; interval++) {
-            double force[3];
-            for (int n = 0; n < 3; n++) {
-                double d[4];
-                SplineBasis::derivatives(0.5 * n, inverseWidth, d);
-                force[n] = -combine(pair * numCoefficients + interval, d);
-            }
-            polynomials.push_back(force[0]);
-            polynomials.push_back(-3 * force[0] + 4 * force[1] - force[2]);
-            polynomials.push_back(2 * force[0] - 4 * force[1] + 2 * force[2]);
-            polynomials.push_back(0);
-        }
+    fillTable();
+}
+
+void CpuCalcLearnablePairForceKernel::fillTable() {
+    const int numIntervals = numCoefficients - 3;
+    table.numTypes = numTypes;
+    table.numIntervals = numIntervals;
+    table.cutoff = cutoff;
+    table.inverseWidth = numIntervals / cutoff;
+    // The basis is a cubic in t: its value and derivatives at t = 0 give the polynomial.
+    double last[4];
+    SplineBasis::values(0.0, table.basis[0]);
+    SplineBasis::derivatives(0.0, 1.0, table.basis[1]);
+    SplineBasis::secondDerivatives(0.0, 1.0, table.basis[2]);
+    SplineBasis::secondDerivatives(1.0, 1.0, last);
+    for (int m = 0; m < 4; m++) {
+        table.basis[3][m] = (last[m] - table.basis[2][m]) / 6;
+        table.basis[2][m] /= 2;
+    }
+    tableEnergies.assign(4 * numTypePairs * numIntervals, 0.0);
+    tableForces.assign(4 * numTypePairs * numIntervals, 0.0f);
+    for (int slot = 0; slot < numTypePairs * numIntervals; slot++) {
+        const double* c = &coefficients[slot + 3 * (slot / numIntervals)];
+        double* u = &tableEnergies[4 * slot];
+        for (int p = 0; p < 4; p++)
+            for (int m = 0; m < 4; m++)
+                u[p] += c[m] * table.basis[p][m];
+        for (int p = 0; p < 3; p++)
+            tableForces[4 * slot + p] = static_cast<float>(-(p + 1) * u[p + 1] * table.inverseWidth);
+    }
+    table.slots = tableSlots.data();
+    table.energies = tableEnergies.data();
+    table.forces = tableForces.data();
 }
 
 void CpuCalcLearnablePairForceKernel::copyParametersToContext(ContextImpl&, const LearnablePairForce& force) {
@@ -158,186 +162,130 @@ void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Pack pack, Wor
     }
 }
 
-template <class Pack, class Visit, class Finish>
-void CpuCalcLearnablePairForceKernel::sweepPairs(ContextImpl& context, Pack pack, Visit visit, Finish finish) {
+template <class Pack, class Work, class Finish>
+void CpuCalcLearnablePairForceKernel::sweepInDouble(ContextImpl& context, Pack pack, Work work, Finish finish) {
     sweep(
         context,
         [&](int k, int i, const Vec3& x) {
-            sortedPositions[k] = x;
+            for (int axis = 0; axis < 3; axis++)
+                sortedPositions[4 * k + axis] = x[axis];
             sortedTypes[k] = types[i];
             pack(k, i);
         },
         [&](int thread) {
-            Sums& mine = sums[thread];
-            mine.energy = 0;
-            fill(mine.virial, mine.virial + 9, 0.0);
-            const int begin = list->getShare(thread), end = list->getShare(thread + 1);
-            const CpuPairGeometry::Shape shape = list->getGeometry().getShape();
-            if (shape == CpuPairGeometry::Open)
-                visitPairs<CpuPairGeometry::Open>(mine, begin, end, visit);
-            else if (shape == CpuPairGeometry::Rectangular)
-                visitPairs<CpuPairGeometry::Rectangular>(mine, begin, end, visit);
-            else
-                visitPairs<CpuPairGeometry::Triclinic>(mine, begin, end, visit);
+            work(CpuPairShare{*list, table, list->getShare(thread), list->getShare(thread + 1), sortedPositions.data(),
+                              sortedTypes.data()},
+                 sums[thread]);
         },
         finish);
 }
 
-template <CpuPairGeometry::Shape S, class Visit>
-void CpuCalcLearnablePairForceKernel::visitPairs(Sums& mine, int begin, int end, Visit visit) const {
-    const CpuPairGeometry geometry = list->getGeometry();
-    const double cutoffSquare = cutoff * cutoff;
-    for (int i = begin; i < end; i++) {
-        const int* partners = list->getPartners(i);
-        const int* typePairsOfI = &typePairs[sortedTypes[i] * numTypes];
-        const Vec3 x = sortedPositions[i];
-        for (int n = 0; n < list->getNumPartners(i); n++) {
-            const int j = partners[n] / 4;
-            const Vec3 d = geometry.findImage<S>(x - sortedPositions[j]);
-            const double square = d.dot(d);
-            if (!(square < cutoffSquare))
-                continue;
-            const double r = sqrt(square), inverseR = r > 0 ? 1 / r : 0.0;
-            const int interval = min(static_cast<int>(r * inverseWidth), numCoefficients - 4);
-            visit(mine, Pair{i, j, r, inverseR, d * inverseR,
-                             typePairsOfI[sortedTypes[j]] * numCoefficients + interval, r * inverseWidth - interval});
-        }
-    }
-}
-
 double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool includeForces, bool includeEnergy) {
-    if (includeForces && !includeEnergy && simd != nullptr) {
-        addForcesInSinglePrecision(context);
+    if (includeForces && !includeEnergy && loops.addForcesInSingle != nullptr) {
+        addForcesInSingle(context);
         return 0;
     }
+    return addForces(context);
+}
+
+void CpuCalcLearnablePairForceKernel::addForcesInSingle(ContextImpl& context) {
     vector<Vec3>& forces = *dataOf(context).forces;
-    for (Sums& s : sums)
-        s.vectors.assign(numParticles, Vec3());
-    // U = sum u(r);  F_i = -u'(r) e, F_j = u'(r) e.
-    sweepPairs(
-        context, [](int, int) {},
-        [&](Sums& s, const Pair& p) {
-            double b[4], d[4];
-            SplineBasis::values(p.t, b);
-            SplineBasis::derivatives(p.t, inverseWidth, d);
-            s.energy += combine(p.first, b);
-            const Vec3 force = p.e * -combine(p.first, d);
-            s.vectors[p.i] += force;
-            s.vectors[p.j] -= force;
+    sweep(
+        context,
+        [&](int k, int i, const Vec3& x) {
+            const Vec3 f = list->getGeometry().toFractions(x);
+            for (int axis = 0; axis < 3; axis++)
+                grid[4 * k + axis] = CpuPairGeometry::toGrid(f[axis]);
+            grid[4 * k + 3] = types[i];
+        },
+        [&](int thread) {
+            vector<float>& mine = sums[thread].singleForces;
+            mine.assign(4 * numParticles, 0.0f);
+            loops.addForcesInSingle(*list, table, grid.data(), list->getShare(thread), list->getShare(thread + 1),
+                                    mine.data());
         },
         [&](int k, int i) {
             for (const Sums& s : sums)
-                forces[i] += s.vectors[k];
+                forces[i] += Vec3(s.singleForces[4 * k], s.singleForces[4 * k + 1], s.singleForces[4 * k + 2]);
         });
+}
+
+double CpuCalcLearnablePairForceKernel::addForces(ContextImpl& context) {
+    vector<Vec3>& forces = *dataOf(context).forces;
+    sweepInDouble(
+        context, [](int, int) {},
+        [&](const CpuPairShare& share, Sums& mine) {
+            mine.vectors.assign(4 * numParticles, 0.0);
+            mine.energy = loops.addForces(share, mine.vectors.data());
+        },
+        [&](int k, int i) { forces[i] += sumVectors(k); });
     double energy = 0;
     for (const Sums& s : sums)
         energy += s.energy;
     return energy;
 }
 
-void CpuCalcLearnablePairForceKernel::addForcesInSinglePrecision(ContextImpl& context) {
-    vector<Vec3>& forces = *dataOf(context).forces;
-    const CpuForceTable table = {polynomials.data(), rows.data(), numTypes, numCoefficients - 3, inverseWidth};
-    sweep(
-        context,
-        [&](int k, int i, const Vec3& x) {
-            const Vec3 f = list->getGeometry().toFractions(x);
-            grid[4 * k] = CpuPairGeometry::toGrid(f[0]);
-            grid[4 * k + 1] = CpuPairGeometry::toGrid(f[1]);
-            grid[4 * k + 2] = CpuPairGeometry::toGrid(f[2]);
-            grid[4 * k + 3] = types[i];
-        },
-        [&](int thread) {
-            vector<float>& mine = sums[thread].forces;
-            mine.assign(4 * numParticles, 0.0f);
-            simd->addForces(*list, table, grid.data(), list->getShare(thread), list->getShare(thread + 1), mine.data());
-        },
-        [&](int k, int i) {
-            for (const Sums& s : sums)
-                forces[i] += Vec3(s.forces[4 * k], s.forces[4 * k + 1], s.forces[4 * k + 2]);
-        });
-}
-
-void CpuCalcLearnablePairForceKernel::addCoefficientSums(vector<double>& total) const {
-    total.assign(coefficients.size(), 0.0);
-    for (const Sums& s : sums)
-        for (size_t k = 0; k < total.size(); k++)
-            total[k] += s.coefficients[k];
-}
-
-/** dU/dc_k = sum B_k(r). */
 void CpuCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextImpl& context, vector<double>& derivatives) {
-    for (Sums& s : sums)
-        s.coefficients.assign(coefficients.size(), 0.0);
-    sweepPairs(
+    sweepInDouble(
         context, [](int, int) {},
-        [](Sums& s, const Pair& p) {
-            double b[4];
-            SplineBasis::values(p.t, b);
-            for (int m = 0; m < 4; m++)
-                s.coefficients[p.first + m] += b[m];
+        [&](const CpuPairShare& share, Sums& mine) {
+            mine.slots.assign(tableEnergies.size(), 0.0);
+            loops.addCoefficientDerivatives(share, mine.slots.data());
         },
         [](int, int) {});
-    addCoefficientSums(derivatives);
+    collectCoefficients(derivatives);
 }
 
-/**
- * With w = lambda_i - lambda_j: on i -[u''(r)(e.w) e + (u'(r)/r)(w - (e.w) e)], on j the opposite;
- * (dF/dc_k)^T lambda = -sum (e.w) B'_k(r).
- */
 void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& context, const vector<Vec3>& lambda,
                                                                   vector<Vec3>& product,
                                                                   vector<double>& parameterProduct) {
-    product.assign(numParticles, Vec3());
-    for (Sums& s : sums) {
-        s.coefficients.assign(coefficients.size(), 0.0);
-        s.vectors.assign(numParticles, Vec3());
-    }
-    sweepPairs(
-        context, [&](int k, int i) { sortedLambda[k] = lambda[i]; },
-        [&](Sums& s, const Pair& p) {
-            double d[4], dd[4];
-            SplineBasis::derivatives(p.t, inverseWidth, d);
-            SplineBasis::secondDerivatives(p.t, inverseWidth, dd);
-            const double slopeOverR = combine(p.first, d) * p.inverseR, curvature = combine(p.first, dd);
-            const Vec3 w = sortedLambda[p.i] - sortedLambda[p.j];
-            const double along = p.e.dot(w);
-            const Vec3 change = p.e * (curvature * along) + (w - p.e * along) * slopeOverR;
-            s.vectors[p.i] -= change;
-            s.vectors[p.j] += change;
-            for (int m = 0; m < 4; m++)
-                s.coefficients[p.first + m] -= along * d[m];
-        },
+    product.resize(numParticles);
+    sweepInDouble(
+        context,
         [&](int k, int i) {
-            for (const Sums& s : sums)
-                product[i] += s.vectors[k];
-        });
-    addCoefficientSums(parameterProduct);
+            for (int axis = 0; axis < 3; axis++)
+                sortedLambda[4 * k + axis] = lambda[i][axis];
+        },
+        [&](const CpuPairShare& share, Sums& mine) {
+            mine.vectors.assign(4 * numParticles, 0.0);
+            mine.slots.assign(tableEnergies.size(), 0.0);
+            loops.addHessianVectorProduct(share, sortedLambda.data(), mine.vectors.data(), mine.slots.data());
+        },
+        [&](int k, int i) { product[i] = sumVectors(k); });
+    collectCoefficients(parameterProduct);
 }
 
-/** W_ab = sum F_ij,a r_ij,b = -sum u'(r) r e_a e_b;  d(tr W)/dc_k = -sum r B'_k(r). */
 void CpuCalcLearnablePairForceKernel::computeVirial(ContextImpl& context, vector<double>& virial,
                                                     vector<double>& traceDerivatives) {
-    for (Sums& s : sums)
-        s.coefficients.assign(coefficients.size(), 0.0);
-    sweepPairs(
+    sweepInDouble(
         context, [](int, int) {},
-        [&](Sums& s, const Pair& p) {
-            double d[4];
-            SplineBasis::derivatives(p.t, inverseWidth, d);
-            const double trace = -combine(p.first, d) * p.r;
-            for (int a = 0; a < 3; a++)
-                for (int b = 0; b < 3; b++)
-                    s.virial[3 * a + b] += trace * p.e[a] * p.e[b];
-            for (int m = 0; m < 4; m++)
-                s.coefficients[p.first + m] -= p.r * d[m];
+        [&](const CpuPairShare& share, Sums& mine) {
+            fill(mine.virial, mine.virial + 9, 0.0);
+            mine.slots.assign(tableEnergies.size(), 0.0);
+            loops.addVirial(share, mine.virial, mine.slots.data());
         },
         [](int, int) {});
     virial.assign(9, 0.0);
     for (const Sums& s : sums)
         for (int k = 0; k < 9; k++)
             virial[k] += s.virial[k];
-    addCoefficientSums(traceDerivatives);
+    collectCoefficients(traceDerivatives);
+}
+
+Vec3 CpuCalcLearnablePairForceKernel::sumVectors(int sorted) const {
+    Vec3 total;
+    for (const Sums& s : sums)
+        total += Vec3(s.vectors[4 * sorted], s.vectors[4 * sorted + 1], s.vectors[4 * sorted + 2]);
+    return total;
+}
+
+void CpuCalcLearnablePairForceKernel::collectCoefficients(vector<double>& result) const {
+    const int numIntervals = numCoefficients - 3;
+    result.assign(coefficients.size(), 0.0);
+    for (const Sums& s : sums)
+        for (int slot = 0; slot < numTypePairs * numIntervals; slot++)
+            for (int m = 0; m < 4; m++)
+                result[slot + 3 * (slot / numIntervals) + m] += s.slots[4 * slot + m];
 }
 
 } // namespace OpenMMGrad

@@ -3,6 +3,7 @@
 #define OPENMMGRAD_CPULEARNABLEPAIRFORCEKERNELS_H_
 
 #include "CpuPairList.h"
+#include "CpuPairLoops.h"
 #include "LearnablePairForceKernels.h"
 #include "openmm/cpu/CpuPlatform.h"
 #include <memory>
@@ -11,10 +12,10 @@
 namespace OpenMMGrad {
 
 /**
- * Threaded loops over a Verlet list of our own (CpuPairList).
+ * Threads, sums and tables around the inner loops (CpuPairLoops), on a Verlet list of our own (CpuPairList).
  *
- * Forces without energy, the work of a molecular dynamics step, run in single precision where the processor has the
- * instructions (CpuSimd); their sums over threads, and everything else, in double precision.
+ * Forces without energy, the work of a molecular dynamics step, are in single precision where that is faster, summed in
+ * double precision over threads and with other forces. Everything else is in double precision.
  *
  * OpenMM's CPU list is not used: it demands the same exclusions of every force that shares it, and it may miss a pair.
  * For a given number of threads every sum is made in a fixed order: the same call on the same list gives the same bits.
@@ -23,7 +24,7 @@ class CpuCalcLearnablePairForceKernel : public CalcLearnablePairForceKernel {
 public:
     CpuCalcLearnablePairForceKernel(std::string name, const OpenMM::Platform& platform,
                                     OpenMM::CpuPlatform::PlatformData& data)
-        : CalcLearnablePairForceKernel(name, platform), data(data) {}
+        : CalcLearnablePairForceKernel(name, platform), data(data), loops(CpuPairLoops::choose()) {}
     void initialize(const OpenMM::System& system, const LearnablePairForce& force);
     double execute(OpenMM::ContextImpl& context, bool includeForces, bool includeEnergy);
     void copyParametersToContext(OpenMM::ContextImpl& context, const LearnablePairForce& force);
@@ -33,50 +34,49 @@ public:
     void computeVirial(OpenMM::ContextImpl& context, std::vector<double>& virial, std::vector<double>& traceDerivatives);
 
 private:
-    struct Pair;
     /** What one thread adds up. */
     struct Sums {
         LargestTwo displacements;
         double energy;
         double virial[9];
-        std::vector<OpenMM::Vec3> vectors;        // one per particle, sorted
-        std::vector<double> coefficients;         // [typePair*numCoefficients + k]
-        std::vector<float> forces;                // [sorted][4]
+        std::vector<double> vectors;     // [sorted][4]
+        std::vector<double> slots;       // [slot][4], see CpuSplineTable
+        std::vector<float> singleForces; // [sorted][4]
     };
     void readParameters(const LearnablePairForce& force);
+    void fillTable();
     /**
      * On every thread: pack(sorted, particle, x) for its share of the particles, work(thread) when the list is known to
      * hold, and finish(sorted, particle) for its share of the particles when all have done their work.
      */
     template <class Pack, class Work, class Finish>
     void sweep(OpenMM::ContextImpl& context, Pack pack, Work work, Finish finish);
-    /** The same in double precision, with visit(sums, pair) for every pair within the cutoff. */
-    template <class Pack, class Visit, class Finish>
-    void sweepPairs(OpenMM::ContextImpl& context, Pack pack, Visit visit, Finish finish);
-    template <CpuPairGeometry::Shape S, class Visit> void visitPairs(Sums& mine, int begin, int end, Visit visit) const;
-    void addForcesInSinglePrecision(OpenMM::ContextImpl& context);
-    void addCoefficientSums(std::vector<double>& total) const;
-    /** sum_m c_{first+m} basis[m] */
-    double combine(int first, const double basis[4]) const {
-        const double* c = &coefficients[first];
-        return c[0] * basis[0] + c[1] * basis[1] + c[2] * basis[2] + c[3] * basis[3];
-    }
+    /** The same in double precision: also pack positions and types, and give work(share, sums) the thread's share. */
+    template <class Pack, class Work, class Finish>
+    void sweepInDouble(OpenMM::ContextImpl& context, Pack pack, Work work, Finish finish);
+    void addForcesInSingle(OpenMM::ContextImpl& context);
+    double addForces(OpenMM::ContextImpl& context);
+    /** The sum over threads of the vectors at a sorted index. */
+    OpenMM::Vec3 sumVectors(int sorted) const;
+    /** From sums by slot to sums by coefficient. */
+    void collectCoefficients(std::vector<double>& result) const;
 
     OpenMM::CpuPlatform::PlatformData& data;
-    int numParticles, numTypes, numCoefficients;
-    double cutoff, inverseWidth;
+    int numParticles, numTypes, numTypePairs, numCoefficients;
+    double cutoff;
     std::vector<int> types;
-    std::vector<int> typePairs;       // [type1*numTypes + type2], the index of the pair
     std::vector<double> coefficients; // [typePair*numCoefficients + k]
-    const CpuSimd* simd;
-    std::vector<float> polynomials; // see CpuForceTable
-    std::vector<int> rows;
+    CpuSplineTable table;
+    std::vector<int> tableSlots;
+    std::vector<double> tableEnergies;
+    std::vector<float> tableForces;
+    const CpuPairLoops& loops;
     std::unique_ptr<CpuPairList> list;
     std::vector<Sums> sums; // one per thread
-    // In the list's order:
-    std::vector<OpenMM::Vec3> sortedPositions, sortedLambda;
+    // In the list's order, see CpuPairShare:
+    std::vector<double> sortedPositions, sortedLambda;
     std::vector<int> sortedTypes;
-    std::vector<int32_t> grid; // [sorted][4]: grid coordinates and type
+    std::vector<int32_t> grid;
 };
 
 } // namespace OpenMMGrad

@@ -10,9 +10,9 @@ using namespace std;
 namespace OpenMMGrad {
 
 CpuPairList::CpuPairList(int numParticles, double cutoff, double padding, bool periodic,
-                         const PairSelection& selection, const CpuSimd* simd)
+                         const PairSelection& selection, const CpuPairLoops& loops)
     : numParticles(numParticles), cutoff(cutoff), padding(padding), range((cutoff + padding) * (1 + 1e-6)),
-      selection(selection), geometry(periodic, range), simd(simd), gridScale(geometry, 1 / range), version(0),
+      selection(selection), geometry(periodic, range), loops(loops), gridScale(geometry, 1 / range), version(0),
       order(numParticles), numPartners(numParticles), partners(numParticles), builtAt(numParticles),
       heights(numParticles), gridX(numParticles + 8), gridY(numParticles + 8), gridZ(numParticles + 8) {}
 
@@ -210,15 +210,8 @@ int CpuPairList::findWithinRange(int sorted, int begin, int end, int* entries) c
             entries[count] = 4 * j;
             count += geometry.findShortestSquare(builtAt[sorted] - builtAt[j]) < range * range;
         }
-    else if (simd != nullptr)
-        count = simd->findWithin(gridScale, gridX.data(), gridY.data(), gridZ.data(), sorted, begin, end, entries);
-    else {
-        const uint32_t x = gridX[sorted], y = gridY[sorted], z = gridZ[sorted];
-        for (int j = begin; j < end; j++) {
-            entries[count] = 4 * j;
-            count += gridScale.findSquare(x - gridX[j], y - gridY[j], z - gridZ[j]) < 1;
-        }
-    }
+    else
+        count = loops.findWithin(gridScale, gridX.data(), gridY.data(), gridZ.data(), sorted, begin, end, entries);
     return count;
 }
 

@@ -3,7 +3,7 @@
 #define OPENMMGRAD_CPUPAIRLIST_H_
 
 #include "CpuPairGeometry.h"
-#include "CpuSimd.h"
+#include "CpuPairLoops.h"
 #include "openmm/Vec3.h"
 #include "openmm/internal/ThreadPool.h"
 #include <cmath>
@@ -46,9 +46,8 @@ struct LargestTwo {
  */
 class CpuPairList {
 public:
-    /** @param simd  loops to build with; may be null */
     CpuPairList(int numParticles, double cutoff, double padding, bool periodic, const PairSelection& selection,
-                const CpuSimd* simd);
+                const CpuPairLoops& loops);
 
     int getNumParticles() const { return numParticles; }
     double getCutoff() const { return cutoff; }
@@ -108,7 +107,7 @@ private:
     double cutoff, padding, range;
     PairSelection selection;
     CpuPairGeometry geometry;
-    const CpuSimd* simd;
+    const CpuPairLoops& loops;
     CpuGridScale gridScale; // in units of the range
     long long version;
 

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include "CpuPairList.h"
-#include "CpuSimd.h"
-#include <cstring>
-
 #if defined(__x86_64__) && defined(__GNUC__)
 
-#include <immintrin.h>
-
-// Instructions are chosen function by function: inline code of the standard library compiled here stays portable.
-#define AVX2 __attribute__((target("avx2,fma")))
-#define AVX2_INLINE AVX2 inline __attribute__((always_inline))
+#include "CpuPairList.h"
+#include "CpuPairLoopsAvx2.h"
+#include <cstring>
 
 namespace OpenMMGrad {
 
@@ -63,7 +57,7 @@ struct SetLanes {
 const SetLanes setLanes;
 
 template <bool triclinic>
-AVX2 int findWithin(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i,
+AVX2 int findOnGrid(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i,
                     int begin, int end, int* entries) {
     const __m256i xi = _mm256_set1_epi32(x[i]), yi = _mm256_set1_epi32(y[i]), zi = _mm256_set1_epi32(z[i]);
     const __m256i eights = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
@@ -120,7 +114,7 @@ AVX2_INLINE float sumLanes(__m256 v) {
 }
 
 template <bool triclinic>
-AVX2 void addForces(const CpuPairList& list, const CpuForceTable& table, const int32_t* grid, int begin, int end,
+AVX2 void addForcesOnGrid(const CpuPairList& list, const CpuSplineTable& table, const int32_t* grid, int begin, int end,
                     float* forces) {
     // Lengths in intervals of the spline.
     const CpuGridScale scale(list.getGeometry(), table.inverseWidth);
@@ -129,8 +123,8 @@ AVX2 void addForces(const CpuPairList& list, const CpuForceTable& table, const i
     for (int i = begin; i < end; i++) {
         const int* partners = list.getPartners(i);
         const int numPartners = list.getNumPartners(i);
-        const int* rowsOfI = table.rows + grid[4 * i + 3] * table.numTypes;
-        const __m256i fewRows = _mm256_maskload_epi32(rowsOfI, firstLanes(table.numTypes));
+        const int* slotsOfI = table.slots + grid[4 * i + 3] * table.numTypes;
+        const __m256i fewSlots = _mm256_maskload_epi32(slotsOfI, firstLanes(table.numTypes));
         const __m256i xi = _mm256_set1_epi32(grid[4 * i]), yi = _mm256_set1_epi32(grid[4 * i + 1]);
         const __m256i zi = _mm256_set1_epi32(grid[4 * i + 2]);
         __m256 fx = _mm256_setzero_ps(), fy = fx, fz = fx;
@@ -149,13 +143,13 @@ AVX2 void addForces(const CpuPairList& list, const CpuForceTable& table, const i
             const __m256 r = _mm256_sqrt_ps(d.square);
             const __m256i interval = _mm256_min_epi32(_mm256_cvttps_epi32(r), lastInterval);
             const __m256 t = _mm256_sub_ps(r, _mm256_cvtepi32_ps(interval));
-            const __m256i row = table.numTypes <= 8
-                                    ? _mm256_permutevar8x32_epi32(fewRows, _mm256_castps_si256(typeJ))
-                                    : _mm256_i32gather_epi32(rowsOfI, _mm256_castps_si256(typeJ), 4);
+            const __m256i slot = table.numTypes <= 8
+                                    ? _mm256_permutevar8x32_epi32(fewSlots, _mm256_castps_si256(typeJ))
+                                    : _mm256_i32gather_epi32(slotsOfI, _mm256_castps_si256(typeJ), 4);
             alignas(32) int offsets[8];
             _mm256_store_si256(reinterpret_cast<__m256i*>(offsets),
-                               _mm256_slli_epi32(_mm256_add_epi32(row, interval), 2));
-            gather(table.polynomials, offsets, p0, p1, p2, unused);
+                               _mm256_slli_epi32(_mm256_add_epi32(slot, interval), 2));
+            gather(table.forces, offsets, p0, p1, p2, unused);
             const __m256 force = _mm256_fmadd_ps(t, _mm256_fmadd_ps(t, p2, p1), p0);
             const __m256 overR = _mm256_and_ps(_mm256_div_ps(force, r), interact);
             const __m256 gx = _mm256_mul_ps(overR, d.x), gy = _mm256_mul_ps(overR, d.y), gz = _mm256_mul_ps(overR, d.z);
@@ -170,23 +164,32 @@ AVX2 void addForces(const CpuPairList& list, const CpuForceTable& table, const i
     }
 }
 
-int findWithinDistance(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i, int begin,
-                       int end, int* entries) {
-    return scale.triclinic ? findWithin<true>(scale, x, y, z, i, begin, end, entries)
-                           : findWithin<false>(scale, x, y, z, i, begin, end, entries);
-}
-
-void addForcesOfShare(const CpuPairList& list, const CpuForceTable& table, const int32_t* grid, int begin, int end,
-                      float* forces) {
-    if (list.getGeometry().getShape() == CpuPairGeometry::Triclinic)
-        addForces<true>(list, table, grid, begin, end, forces);
-    else
-        addForces<false>(list, table, grid, begin, end, forces);
-}
-
 } // namespace
 
-extern const CpuSimd cpuAvx2 = {findWithinDistance, addForcesOfShare};
+namespace avx2 {
+
+int findWithin(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i, int begin, int end,
+               int* entries) {
+    return scale.triclinic ? findOnGrid<true>(scale, x, y, z, i, begin, end, entries)
+                           : findOnGrid<false>(scale, x, y, z, i, begin, end, entries);
+}
+
+void addForcesInSingle(const CpuPairList& list, const CpuSplineTable& table, const int32_t* grid, int begin, int end,
+                       float* forces) {
+    if (list.getGeometry().getShape() == CpuPairGeometry::Triclinic)
+        addForcesOnGrid<true>(list, table, grid, begin, end, forces);
+    else
+        addForcesOnGrid<false>(list, table, grid, begin, end, forces);
+}
+
+} // namespace avx2
+
+extern const CpuPairLoops cpuAvx2Loops = {avx2::findWithin,
+                                          avx2::addForcesInSingle,
+                                          avx2::addForces,
+                                          avx2::addCoefficientDerivatives,
+                                          avx2::addHessianVectorProduct,
+                                          avx2::addVirial};
 
 } // namespace OpenMMGrad
 

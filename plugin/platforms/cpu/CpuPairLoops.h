@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#ifndef OPENMMGRAD_CPUPAIRLOOPS_H_
+#define OPENMMGRAD_CPUPAIRLOOPS_H_
+
+#include "CpuPairGeometry.h"
+#include <cstdint>
+
+namespace OpenMMGrad {
+
+class CpuPairList;
+
+/**
+ * The splines of all pairs of types. A slot is one interval of one pair's spline: slot = typePair*numIntervals +
+ * interval; in it t = r/h - interval.
+ */
+struct CpuSplineTable {
+    int numTypes, numIntervals;
+    double cutoff, inverseWidth; // nm, 1/h in 1/nm
+    const int* slots;            // [type1*numTypes + type2]: the pair's first slot
+    const double* energies;      // [slot][4]: u = p[0] + t (p[1] + t (p[2] + t p[3])), in kJ/mol
+    const float* forces;         // [slot][4]: -u' = p[0] + t (p[1] + t p[2]), in kJ/mol/nm
+    double basis[4][4];          // B_{interval+m} = sum_p basis[p][m] t^p
+};
+
+/** One thread's share of the work: the pairs of sorted indices begin <= i < end. */
+struct CpuPairShare {
+    const CpuPairList& list;
+    const CpuSplineTable& table;
+    int begin, end;
+    const double* positions; // [sorted][4]; the fourth elements are not used
+    const int* types;        // [sorted]
+};
+
+/**
+ * The inner loops for one instruction set. All of them add to their results. Vectors are in arrays of shape [sorted][4]
+ * with fourth elements that mean nothing. Pairs in the same place have an energy, but no direction: their force and
+ * its derivatives are zero.
+ */
+struct CpuPairLoops {
+    /**
+     * The grid points j, begin <= j < end, within distance 1 of point i. The brick image must show them.
+     * @param x,y,z         grid coordinates; up to seven elements from `end` on are read
+     * @param[out] entries  4*j for each; up to seven elements beyond the last are overwritten
+     * @return how many there are
+     */
+    int (*findWithin)(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i, int begin,
+                      int end, int* entries);
+    /**
+     * Forces in single precision, from exact differences of grid coordinates (CpuPairGeometry): displacements carry a
+     * relative error only. Null where double precision is no slower.
+     * @param grid  [sorted][4]: grid coordinates and type
+     */
+    void (*addForcesInSingle)(const CpuPairList& list, const CpuSplineTable& table, const int32_t* grid, int begin,
+                              int end, float* forces);
+    /** F_i = -u'(r) e, F_j = u'(r) e. @return the energy, sum u(r) */
+    double (*addForces)(const CpuPairShare& share, double* forces);
+    /** sum B_k(r). @param[in,out] sums  [slot][4], for B_{interval} .. B_{interval+3}; so below */
+    void (*addCoefficientDerivatives)(const CpuPairShare& share, double* sums);
+    /**
+     * With w = lambda_i - lambda_j: on i -[u''(r)(e.w) e + (u'(r)/r)(w - (e.w) e)], on j the opposite; sums:
+     * -(e.w) B'_k(r).
+     */
+    void (*addHessianVectorProduct)(const CpuPairShare& share, const double* lambda, double* product, double* sums);
+    /** W_ab = -u'(r) r e_a e_b, row major [9]; sums: -r B'_k(r). */
+    void (*addVirial)(const CpuPairShare& share, double* virial, double* sums);
+
+    /** The best loops for this processor; the portable ones if the environment sets OPENMMGRAD_CPU_SIMD=off. */
+    static const CpuPairLoops& choose();
+};
+
+} // namespace OpenMMGrad
+
+#endif
