@@ -44,3 +44,8 @@ def error_kT(potential, truth, T: float = 1.5) -> float:
     temperature = REDUCED.temperature(T)
     difference = potential.tabulate(r, ("all", "all"), temperature)[0] - truth.tabulate(r, ("all", "all"), temperature)[0]
     return float(np.sqrt(np.mean((difference / kT(T)) ** 2)))
+
+
+def step_g(bins: int = 60) -> np.ndarray:
+    """g(r) of a made-up gas: nothing within sigma, 1 outside."""
+    return np.where(rdf(bins).grid > 1.02 * REDUCED.sigma, 1.0, 0.0)

@@ -58,6 +58,6 @@ def test_boltzmann_inversion_adds_kT_ln_of_the_ratio():
 
 def test_boltzmann_inversion_refuses_what_is_not_an_rdf_of_a_spline():
     sampler = fluids.ensemble(fluids.lennard_jones(), n_frames=10)
-    target = og.Target(fluids.rdf(10), sampler, np.ones(10))
+    target = og.Target(fluids.rdf(10), sampler, fluids.step_g(10))
     with pytest.raises(ValueError, match="not the RDF of one type pair of a SplinePotential.*gauss-newton"):
         og.fit([target], method="ibi", max_iterations=1, progress=False)

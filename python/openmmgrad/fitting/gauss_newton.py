@@ -156,6 +156,7 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
         frames, w = sample.frames, sample.weights()
         size = ensemble.model.n_features
         hessian, gradient = np.zeros((size, size)), np.zeros(size)
+        _require_frames(problem, ensemble, len(frames))
         mine = [response(t, sample, w) for t in problem.targets_of(ensemble)]
         for r in mine:
             inverse, _ = r.inverse_covariance()
@@ -170,6 +171,14 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
         parts.append(part)
         responses += [(part, r) for r in mine]
     return parts, responses
+
+
+def _require_frames(problem: Problem, ensemble, n_frames: int) -> None:
+    """Refuse to estimate a covariance from fewer frames than it has dimensions, twice over."""
+    needed = 2 * min(problem.n_parameters, ensemble.model.n_features)
+    require(n_frames >= needed, "fit", f"{n_frames} frames of {ensemble.name!r} cannot tell the covariance of "
+            f"{needed // 2} parameters: at least {needed} are needed", f"Use Ensemble(n_frames={needed}) or more, or fewer "
+            "coefficients")
 
 
 def pair_density(grid, phi: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from ..errors import require
 from ..estimate import chi2
+from ..observables import RDF
 from .boltzmann import BoltzmannInversion
 from .checkpoint import Checkpoint
 from .figures import draw
@@ -23,6 +24,7 @@ from .optimizer import Gradient
 from .posterior import bands
 from .problem import Problem, potential_on
 
+UNSAMPLED = 0.02  # part of a target's pairs that may be out of reach
 METHODS = {"gauss-newton": GaussNewton, "ibi": BoltzmannInversion}
 
 
@@ -124,9 +126,29 @@ def _compare(problem: Problem, samples: dict, history: History, row: dict) -> No
                 estimate = latest.estimate(target, w)
                 difference = np.asarray(estimate.mean) - np.asarray(target.values)
                 row[f"chi2 {target.name}"] = float(chi2(estimate, target.values, target.sigma))
+                row[f"unsampled {target.name}"] = _unsampled(target, estimate)
                 row[f"rms {target.name}"] = float(np.sqrt(np.mean(difference**2)))
                 history.estimates[target.name] = (np.asarray(target.observable.grid), np.asarray(estimate.mean),
                                                   np.asarray(estimate.stderr))
+
+
+def _unsampled(target, estimate) -> float:
+    """Part of an RDF target's pairs at distances that no frame has reached; 0 for other targets.
+
+    Raises
+    ------
+    ValueError
+        Above UNSAMPLED: such pairs have no gradient, and a fit cannot find them.
+    """
+    if not isinstance(target.observable, RDF):
+        return 0.0
+    r, pairs = np.asarray(target.observable.grid), target.values * np.asarray(target.observable.grid) ** 2
+    missing = (np.asarray(estimate.mean) == 0) & (target.values > 0)
+    part = float(pairs[missing].sum() / pairs.sum())
+    require(part <= UNSAMPLED, "fit", f"{100 * part:.0f} % of the pairs of target {target.name!r} are at distances that no frame of "
+            f"{target.ensemble.name!r} reached, from {r[missing].min(initial=np.inf):.3g} to {r[missing].max(initial=0):.3g} nm",
+            "Start from a potential with a smaller core: start_from_rdf or SplinePotential.from_rdf of the target")
+    return part
 
 
 def _steps(problem: Problem, stepper, samples: dict, row: dict, n_eff_min: float) -> None:
