@@ -38,7 +38,7 @@ def bead_fluid(n_particles: int, number_density: float, mass: float | Mapping[st
     Raises
     ------
     ValueError
-        For numbers that are not positive, or fractions that do not sum to 1.
+        For numbers that are not positive, or fractions that are negative or do not sum to 1.
 
     Examples
     --------
@@ -54,6 +54,9 @@ def bead_fluid(n_particles: int, number_density: float, mass: float | Mapping[st
     fractions = {name: 1 / len(masses) for name in masses} if fractions is None else dict(fractions)
     require(abs(sum(fractions.values()) - 1) < 1e-9 and set(fractions) == set(masses), "bead_fluid",
             f"fractions of {sorted(masses)} must sum to 1, found {fractions}", "Give a fraction for every kind")
+    require(min(fractions.values()) >= 0, "bead_fluid", f"fractions must not be negative, found {fractions}",
+            "Give mole fractions")
+    require(min(masses.values()) > 0, "bead_fluid", f"masses must be positive, found {masses} amu", "Give amu")
     names = _shuffled(fractions, n_particles, seed)
     length = (n_particles / number_density) ** (1 / 3)
     system, topology = openmm.System(), app.Topology()

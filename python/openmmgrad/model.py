@@ -247,7 +247,8 @@ class Model(nn.Module):
                             "Give selections that do not overlap")
                     labels[i] = str(label)
             missing = [i for i, label in enumerate(labels) if label is None]
-            require(not missing, who, f"{len(missing)} of {n} particles have no type, the first is particle {missing[:1]}",
+            first = next(iter(missing), None)
+            require(not missing, who, f"{len(missing)} of {n} particles have no type, the first is particle {first}",
                     "Give selections that cover every particle")
             return labels  # type: ignore[return-value]
         labels = [str(label) for label in types]
@@ -264,9 +265,10 @@ class Model(nn.Module):
                     "Pass topology= to Model, or give the pairs themselves")
             bonds = [(a.index, b.index) for a, b in self.topology.bonds]
             return _pairs_within(bonds, n, exclusions)
-        pairs = [(int(i), int(j)) for i, j in exclusions]
-        bad = [p for p in pairs if not (0 <= p[0] < n and 0 <= p[1] < n and p[0] != p[1])]
-        require(not bad, who, f"exclusions must be pairs of different particles below {n}, found {bad[:1]}",
+        pairs = [tuple(int(i) for i in pair) for pair in exclusions]
+        bad = [p for p in pairs if len(p) != 2 or p[0] == p[1] or not all(0 <= i < n for i in p)]
+        require(not bad, who,
+                f"exclusions must be pairs of different particles below {n}, found {next(iter(bad), None)}",
                 "Correct the indices")
         return sorted({(min(p), max(p)) for p in pairs})
 

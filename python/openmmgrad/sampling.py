@@ -53,7 +53,7 @@ class Ensemble:
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         For NaN or misshapen positions, T <= 0, and numbers that are not positive.
 
     References
@@ -65,9 +65,11 @@ class Ensemble:
                  timestep: float = 0.002, n_frames: int = 500, stride: int = 100, platform: str = "CPU",
                  seed: int = 1, *, box=None, friction: float = 1.0, equilibration: int | None = None,
                  threads: int | None = None, name: str | None = None) -> None:
+        require(isinstance(model, Model), "Ensemble", f"expected a Model, found {type(model).__name__}",
+                "Pass openmmgrad.Model(system)", error=TypeError)
         self.model = model
         self.temperature = float(plain(temperature, "K"))
-        self.pressure = None if pressure is None else float(pressure)
+        self.pressure = None if pressure is None else float(plain(pressure, "bar"))
         self.timestep = float(plain(timestep, "ps"))
         self.friction = float(plain(friction, "1/ps"))
         self.n_frames, self.stride, self.seed = n_frames, stride, seed
@@ -153,7 +155,7 @@ class Ensemble:
     def _validate(self) -> None:
         who, n = "Ensemble", self.model.n_particles
         require(self.positions.shape == (n, 3), who,
-                f"expected positions of shape [{n}, 3] for the Model's {n} particles, found {list(self.positions.shape)}",
+                f"expected positions of shape [{n}, 3] for {n} particles, found {list(self.positions.shape)}",
                 "Pass the positions of the same System")
         require(bool(np.isfinite(self.positions).all()), who, "positions contain NaN or infinite values",
                 "Pass finite positions in nm")
@@ -162,6 +164,12 @@ class Ensemble:
                                    ("stride", self.stride, "steps")):
             require(value > 0 and np.isfinite(value), who, f"{label} must be positive, found {value} {what}",
                     f"Give a positive {label} in {what}")
+        require(self.pressure is None or np.isfinite(self.pressure), who,
+                f"pressure must be finite, found {self.pressure} bar", "Give bar, or None for constant volume")
+        require(self.equilibration is None or self.equilibration >= 0, who,
+                f"equilibration must not be negative, found {self.equilibration} steps", "Give steps, or None")
+        require(self.threads is None or self.threads >= 1, who,
+                f"threads must be at least 1, found {self.threads}", "Give a number of threads, or None")
         names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
         require(self.platform in names, who, f"platform {self.platform!r} is not available; found {', '.join(names)}",
                 "Choose one of those, or see openmm.Platform.getPluginLoadFailures()")
@@ -213,6 +221,10 @@ def _box_vectors(box, system: openmm.System) -> np.ndarray:
         vectors = [v.value_in_unit(unit.nanometer) for v in system.getDefaultPeriodicBoxVectors()]
         return np.array([[v.x, v.y, v.z] for v in vectors])
     box = np.asarray(plain(box, "nm"), dtype=float)
-    require(box.shape in ((3,), (3, 3)), "Ensemble", f"box must be 3 lengths or 3 vectors, found shape {list(box.shape)}",
+    require(box.shape in ((3,), (3, 3)), "Ensemble",
+            f"box must be 3 lengths or 3 vectors, found shape {list(box.shape)}",
             "Give nm, as [a, b, c] or a 3x3 array of rows")
-    return np.diag(box) if box.ndim == 1 else box
+    box = np.diag(box) if box.ndim == 1 else box
+    require(bool(np.isfinite(box).all()) and bool((np.diag(box) > 0).all()), "Ensemble",
+            f"box must be finite with positive lengths, found {box.tolist()} nm", "Give nm, in OpenMM's reduced form")
+    return box
