@@ -41,7 +41,7 @@ def test_every_pair_potential_of_a_mixture_is_recovered(kind):
     else:
         temperature = fluids.REDUCED.temperature(1.5)
         potential = og.SplinePotential.from_potential(wrong, temperature, pairs=[("B", "B"), ("A", "B"), ("A", "A")])
-    sampler = mixture(potential, 250, 1, "mixture")
+    sampler = mixture(potential, 300, 1, "mixture")
     history = og.fit(targets_for(sampler), max_iterations=4, progress=False)
     r = np.linspace(0.97, 2.3, 150) * fluids.REDUCED.sigma
     exact = truth()
