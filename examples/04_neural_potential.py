@@ -37,7 +37,7 @@ def sampler(potential, args, name: str, n_frames: int, seed: int):
 def run(args) -> dict:
     truth = TRUTHS[args.truth]()
     frames = sampler(truth, args, "truth", args.target_frames, 900 + args.seed).sample()
-    network = og.MLPPotential(CUTOFF, width=64, seed=args.seed)
+    network = og.MLPPotential(CUTOFF, width=64, seed=args.seed, core=20.0)  # its core rises to r = 0
     ensemble = sampler(network, args, args.truth, args.frames, args.seed)
     rdf = og.RDF(None, None, r_max=CUTOFF, bins=100)
     target = og.Target.from_frames(og.compute_features(ensemble.model, frames), rdf, ensemble, name="g(r)")

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Every example runs through its own flags, small, and moves towards the answer; full size: tests/validation."""
+
+import importlib.util
+from pathlib import Path
+
+import openmm
+import pytest
+from reference_data import data_file
+
+FOLDER = Path(__file__).parents[2] / "examples"
+COVERED = ["01_lennard_jones", "02_argon_structure_factor", "03_one_bead_water", "04_neural_potential"]
+# 150 particles at rho* = 0.845: a box of 5.6 sigma, the cutoff is 2.5 sigma
+SMALL = ("--particles", 150, "--frames", 150, "--target-frames", 250, "--iterations", 2)
+
+
+def run(name: str, *flags) -> dict:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example.main([str(flag) for flag in flags])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    platform = openmm.Platform.getPlatformByName("CPU")
+    before = platform.getPropertyDefaultValue("Threads")
+    platform.setPropertyDefaultValue("Threads", "1")
+    yield
+    platform.setPropertyDefaultValue("Threads", before)
+
+
+def test_every_example_is_here():
+    assert sorted(path.stem for path in FOLDER.glob("*.py")) == COVERED
+
+
+def test_lennard_jones_comes_closer_and_leaves_its_files(tmp_path):
+    result = run("01_lennard_jones", *SMALL, "--out", tmp_path / "demo", "--json", tmp_path / "result.json")
+    assert result["u_error_kT"] < 0.75 * result["u_error_start_kT"]
+    assert result["rdf_rms"] < 0.08
+    assert (tmp_path / "result.json").is_file() and list((tmp_path / "demo" / "figures").iterdir())
+
+
+def test_lennard_jones_from_two_rdfs_alone():
+    result = run("01_lennard_jones", *SMALL, "--from-rdf", "--joint")
+    assert result["u_error_kT"] < 0.75 * result["u_error_start_kT"]
+
+
+def test_argon_from_its_structure_factor():
+    # 200 atoms: a box of 2.11 nm, the cutoff is 0.95 nm
+    result = run("02_argon_structure_factor", "--target", data_file("argon_Sq_yarnell_1973.csv"), "--particles", 200,
+                 "--frames", 150, "--iterations", 2)
+    assert result["S(Q) rms"] < 0.8 * result["S(Q) rms at the start"]
+    assert 0.36 < result["well at (nm)"] < 0.41
+
+
+def test_one_bead_water_from_its_rdf():
+    # 216 beads: a box of 1.87 nm, the cutoff is 0.9 nm
+    result = run("03_one_bead_water", "--target", data_file("votca_spce_cg_rdf.csv"), "--r-unit", "nm",
+                 "--particles", 216, "--frames", 150, "--iterations", 2)
+    assert result["g(r) rms"] < 0.5 * result["g(r) rms at the start"]
+    assert 0.25 < result["at (nm)"] < 0.9
+
+
+def test_a_network_finds_lennard_jones():
+    # 108 particles at rho* = 0.5: a box of 6 sigma, the cutoff is 2.5 sigma
+    result = run("04_neural_potential", "--truth", "lj", "--particles", 108, "--frames", 150, "--target-frames", 250,
+                 "--iterations", 2)
+    assert result["u rms where g > 0.1 (kT)"] < 0.25
+    assert result["g(r) rms"] < 0.08
