@@ -85,18 +85,20 @@ def run(args) -> dict:
         model, x = learnable_model(potential, args.particles, rho)
         sampler = ensemble(model, x, T, args.frames, args.seed, name, args.threads)
         if args.from_rdf:
-            targets.append(og.Target(rdf, sampler, measured.mean.numpy(), sigma=measured.stderr, name=f"g(r) {name}"))
+            target = og.Target(rdf, sampler, measured.mean.numpy(), sigma=measured.stderr, name=f"g(r) {name}")
         else:
-            targets.append(og.Target.from_frames(og.compute_features(model, frames), rdf, sampler, name=f"g(r) {name}"))
+            target = og.Target.from_frames(og.compute_features(model, frames), rdf, sampler, name=f"g(r) {name}")
+        targets.append(target)
     start = error_of(potential, 1.0)[2]
     method, options = {"gauss-newton": ("gauss-newton", {}), "ibi": ("ibi", {}),
                        "adam": (torch.optim.Adam, {"lr": 0.02})}[args.method]
     history = og.fit(targets, method=method, max_iterations=args.iterations, directory=args.out, **options)
-    name = targets[0].ensemble.name
+    last, target = history.rows[-1], targets[0]
     result = {
-        "method": args.method, "seed": args.seed, "iterations": args.iterations, "md_steps": history.rows[-1]["md_steps"],
-        "u_error_start_kT": start, "u_error_kT": error_of(potential, 1.0)[2], "inside_band": inside_band(history, name, 1.0),
-        "rdf_rms": history.rows[-1][f"rms {targets[0].name}"], "chi2_per_dof": history.rows[-1][f"chi2 {targets[0].name}"],
+        "method": args.method, "seed": args.seed, "iterations": args.iterations, "md_steps": last["md_steps"],
+        "u_error_start_kT": start, "u_error_kT": error_of(potential, 1.0)[2],
+        "inside_band": inside_band(history, target.ensemble.name, 1.0),
+        "rdf_rms": last[f"rms {target.name}"], "chi2_per_dof": last[f"chi2 {target.name}"],
     }
     if args.joint:
         result["prediction_rdf_rms"] = predict(potential, rdf, args, 0.6, 1.0)

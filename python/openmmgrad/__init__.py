@@ -47,8 +47,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
-    "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential", "Morse",
-    "PairPotential", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
-    "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2", "compute_features", "expectation", "export",
-    "fit", "potential_from_structure_factor", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
+    "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential",
+    "Morse", "PairPotential", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential",
+    "State", "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2",
+    "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
+    "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
 ]

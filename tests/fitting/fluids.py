@@ -19,8 +19,8 @@ def ensemble(potential, rho=0.6, T=1.5, n=125, n_frames=150, seed=1, name="liqui
     model = og.Model(system, topology)
     model.add_pair_potential(potential)
     time = REDUCED.time(1.0)
-    return og.Ensemble(model, positions, REDUCED.temperature(T), timestep=0.005 * time, friction=1 / time, stride=stride,
-                       n_frames=n_frames, seed=seed, name=name, threads=1, equilibration=400)
+    return og.Ensemble(model, positions, REDUCED.temperature(T), timestep=0.005 * time, friction=1 / time,
+                       stride=stride, n_frames=n_frames, seed=seed, name=name, threads=1, equilibration=400)
 
 
 def rdf(bins: int = 60) -> og.RDF:
@@ -42,7 +42,8 @@ def error_kT(potential, truth, T: float = 1.5) -> float:
     """rms of u - u_truth on [0.95, 2.4] sigma, kT."""
     r = np.linspace(0.95, 2.4, 200) * REDUCED.sigma
     temperature = REDUCED.temperature(T)
-    difference = potential.tabulate(r, ("all", "all"), temperature)[0] - truth.tabulate(r, ("all", "all"), temperature)[0]
+    u, exact = (p.tabulate(r, ("all", "all"), temperature)[0] for p in (potential, truth))
+    difference = u - exact
     return float(np.sqrt(np.mean((difference / kT(T)) ** 2)))
 
 

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 import torch
+from fitting import fluids
 
 import openmmgrad as og
-from fitting import fluids
 from openmmgrad.fitting.gauss_newton import GaussNewton, local_quadratics
 from openmmgrad.fitting.problem import Problem
 from openmmgrad.fitting.quadratic import Step
@@ -41,7 +41,8 @@ def test_jacobian_is_the_derivative_of_the_reweighted_average(spline_case, throu
     assert (columns is None) == (through == "observable")
     analytic = response(target, sample, sample.weights()).jacobian
     c = sampler.model.coefficients(sampler.temperature).detach()
-    values = sample.frames.observed(target.observable) if columns is None else torch.as_tensor(sample.frames.features[:, columns])
+    counts = torch.as_tensor(sample.frames.features)
+    values = sample.frames.observed(target.observable) if columns is None else counts[:, columns]
     for k in (20, 24, 30):
         h = torch.zeros_like(c)
         h[k] = 1e-4

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 import torch
+from fitting import fluids
 
 import openmmgrad as og
-from fitting import fluids
 from openmmgrad.fitting.boltzmann import BoltzmannInversion
 from openmmgrad.fitting.optimizer import loss
 from openmmgrad.fitting.problem import Problem

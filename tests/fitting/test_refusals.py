@@ -20,7 +20,8 @@ def test_core_that_hides_the_pairs_of_the_target():
     sampler = fluids.ensemble(fluids.lennard_jones(sigma=1.4), n_frames=20, n=64, rho=0.2)
     g = np.where(fluids.rdf().grid > 0.9 * fluids.REDUCED.sigma, 1.0, 0.0)
     target = og.Target(fluids.rdf(), sampler, g, name="g(r)")
-    with pytest.raises(ValueError, match=r"% of the pairs of target 'g\(r\)'.*no frame of 'liquid' reached.*start_from_rdf"):
+    message = r"% of the pairs of target 'g\(r\)'.*no frame of 'liquid' reached.*start_from_rdf"
+    with pytest.raises(ValueError, match=message):
         og.fit([target], max_iterations=1, progress=False)
 
 
@@ -29,7 +30,8 @@ def test_targets_and_ensembles_need_names_of_their_own():
     target = og.Target(fluids.rdf(), sampler, fluids.step_g())
     with pytest.raises(ValueError, match="Targets must have different names.*Pass name="):
         og.fit([target, og.Target(fluids.rdf(30), sampler, fluids.step_g(30))], progress=False)
-    other = og.Target(fluids.rdf(), fluids.ensemble(fluids.lennard_jones(), n_frames=5, n=64, rho=0.2), fluids.step_g(), name="b")
+    twin = fluids.ensemble(fluids.lennard_jones(), n_frames=5, n=64, rho=0.2)
+    other = og.Target(fluids.rdf(), twin, fluids.step_g(), name="b")
     with pytest.raises(ValueError, match="Ensembles must have different names"):
         og.fit([target, other], progress=False)
 

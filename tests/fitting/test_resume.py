@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fitting import fluids
 
 import openmmgrad as og
-from fitting import fluids
 
 
 def job(directory, iterations=3, method="gauss-newton", seed=1, **options):

@@ -42,7 +42,8 @@ class BoltzmannInversion:
     used_smoothness = 1.0  # of the posterior band
 
     def __init__(self, mixing: float = 1.0) -> None:
-        require(0 < mixing <= 1, "BoltzmannInversion", f"mixing must be in (0, 1], found {mixing}", "Give 1, or less to damp")
+        require(0 < mixing <= 1, "BoltzmannInversion", f"mixing must be in (0, 1], found {mixing}",
+                "Give 1, or less to damp")
         self.mixing = mixing
 
     def step(self, problem: Problem, samples: dict) -> StepReport:

@@ -131,7 +131,7 @@ class GaussNewton:
 def counts_chi2(responses: list, changes: list | None) -> tuple[float, int]:
     """chi^2 and number of independent counts, after changes of the coefficients (None: before)."""
     chi2, rank = 0.0, 0
-    for k, (part, r) in enumerate(responses):
+    for k, (_, r) in enumerate(responses):
         inverse, n = r.inverse_covariance()
         residual = r.residual if changes is None else r.residual + r.jacobian @ changes[k]
         chi2, rank = chi2 + float(residual @ inverse @ residual), rank + n
@@ -177,8 +177,8 @@ def _require_frames(problem: Problem, ensemble, n_frames: int) -> None:
     """Refuse to estimate a covariance from fewer frames than it has dimensions, twice over."""
     needed = 2 * min(problem.n_parameters, ensemble.model.n_features)
     require(n_frames >= needed, "fit", f"{n_frames} frames of {ensemble.name!r} cannot tell the covariance of "
-            f"{needed // 2} parameters: at least {needed} are needed", f"Use Ensemble(n_frames={needed}) or more, or fewer "
-            "coefficients")
+            f"{needed // 2} parameters: at least {needed} are needed", 
+            f"Use Ensemble(n_frames={needed}) or more, or fewer coefficients")
 
 
 def pair_density(grid, phi: np.ndarray) -> np.ndarray:

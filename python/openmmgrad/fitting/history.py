@@ -98,8 +98,8 @@ class RunDirectory:
             self._check(header, facts)
         else:
             present = [p.name for p in self.path.iterdir()] if self.path.exists() else []
-            require(not present, "fit", f"directory {self.path} is not empty and holds no fit.json (found {present[:3]})",
-                    "Choose a new directory")
+            require(not present, "fit", f"directory {self.path} is not empty and holds no fit.json "
+                    f"(found {present[:3]})", "Choose a new directory")
             for name in ("state", "estimates"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
             text = json.dumps({"format": FORMAT, "version": VERSION, "fingerprint": self._fingerprint, "facts": facts},

@@ -97,8 +97,8 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
 
 def _method(method, options: dict):
     if isinstance(method, str):
-        require(method in METHODS, "fit", f"unknown method {method!r}; expected {', '.join(METHODS)} or a torch.optim class",
-                "Choose one of those")
+        require(method in METHODS, "fit", f"unknown method {method!r}; expected {', '.join(METHODS)} or a torch.optim "
+                "class", "Choose one of those")
         return METHODS[method](**options)
     return Gradient(method, **options)
 
@@ -145,8 +145,9 @@ def _unsampled(target, estimate) -> float:
     r, pairs = np.asarray(target.observable.grid), target.values * np.asarray(target.observable.grid) ** 2
     missing = (np.asarray(estimate.mean) == 0) & (target.values > 0)
     part = float(pairs[missing].sum() / pairs.sum())
-    require(part <= UNSAMPLED, "fit", f"{100 * part:.0f} % of the pairs of target {target.name!r} are at distances that no frame of "
-            f"{target.ensemble.name!r} reached, from {r[missing].min(initial=np.inf):.3g} to {r[missing].max(initial=0):.3g} nm",
+    require(part <= UNSAMPLED, "fit", f"{100 * part:.0f} % of the pairs of target {target.name!r} are at distances "
+            f"that no frame of {target.ensemble.name!r} reached, from {r[missing].min(initial=np.inf):.3g} to "
+            f"{r[missing].max(initial=0):.3g} nm",
             "Start from a potential with a smaller core: start_from_rdf or SplinePotential.from_rdf of the target")
     return part
 

@@ -52,7 +52,7 @@ class Gradient:
             return value
 
         value = float(optimizer.step(closure).detach())
-        require(np.isfinite(value), "fit", f"the loss is {value}", "Lower the learning rate: the last good parameters are kept")
+        require(np.isfinite(value), "fit", f"the loss is {value}", "Lower the learning rate")
         change = max(_largest_change(problem, e, before[e]) for e in problem.ensembles)
         return StepReport(change, {"loss": value})
 

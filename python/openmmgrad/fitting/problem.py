@@ -30,7 +30,8 @@ class Problem:
         self.ensembles = _unique(t.ensemble for t in self.targets)
         for kind, members in (("Ensembles", self.ensembles), ("Targets", self.targets)):
             names = [m.name for m in members]
-            require(len(set(names)) == len(names), "fit", f"{kind} must have different names, found {names}", "Pass name=")
+            require(len(set(names)) == len(names), "fit", f"{kind} must have different names, found {names}",
+                    "Pass name=")
         self.models = _unique(e.model for e in self.ensembles)
         self.parameters = _unique(p for m in self.models for p in m.parameters() if p.requires_grad)
         require(bool(self.parameters), "fit", "the Models have no parameter that requires grad",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The local model of a fit: a quadratic in the spline coefficients, minimised by any potential's parameters.
+r"""The local model of a fit: a quadratic in the spline coefficients, minimised by any potential's parameters.
 
-.. math:: Q(\\theta) = \\sum_e \\tfrac12 \\Delta_e^T H_e \\Delta_e - b_e^T \\Delta_e + \\tfrac{\\lambda}{2}\\,|R_e c_e|^2
-   + \\tfrac{\\mu}{2}\\,\\Delta_e^T G_e \\Delta_e, \\qquad \\Delta_e = c_e(\\theta) - c_e(\\theta_0)
+.. math:: Q(\theta) = \sum_e \tfrac12 \Delta_e^T H_e \Delta_e - b_e^T \Delta_e
+   + \tfrac{\lambda}{2}\,|R_e c_e|^2
+   + \tfrac{\mu}{2}\,\Delta_e^T G_e \Delta_e, \qquad \Delta_e = c_e(\theta) - c_e(\theta_0)
 
 H and b come from the data, R is the roughness prior on u itself, G the mean square of u in kT: mu bounds the step.
 A, the anchor, keeps u in its place inside the first distance that is seen, where there are no data.

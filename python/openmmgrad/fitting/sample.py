@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What one iteration compares with the targets: its own frames, and earlier ones that still represent the parameters."""
+"""What one iteration compares with the targets: its frames, and earlier ones that still represent the parameters."""
 
 from __future__ import annotations
 
