@@ -85,7 +85,7 @@ def run(args) -> dict:
         model, x = learnable_model(potential, args.particles, rho)
         sampler = ensemble(model, x, T, args.frames, args.seed, name, args.threads)
         if args.from_rdf:
-            target = og.Target(rdf, sampler, measured.mean.numpy(), sigma=measured.stderr, name=f"g(r) {name}")
+            target = og.Target(rdf, sampler, measured.mean.numpy(), name=f"g(r) {name}")
         else:
             target = og.Target.from_frames(og.compute_features(model, frames), rdf, sampler, name=f"g(r) {name}")
         targets.append(target)

@@ -42,7 +42,8 @@ def test_every_pair_potential_of_a_mixture_is_recovered(kind):
         temperature = fluids.REDUCED.temperature(1.5)
         potential = og.SplinePotential.from_potential(wrong, temperature, pairs=[("B", "B"), ("A", "B"), ("A", "A")])
     # 135 coefficients need more frames than six parameters: their covariance is estimated
-    sampler = mixture(potential, 300, 1, "mixture") if kind == "per pair" else mixture(potential, 1000, 1, "mixture", 20)
+    n_frames, stride = (300, 40) if kind == "per pair" else (1000, 20)
+    sampler = mixture(potential, n_frames, 1, "mixture", stride)
     history = og.fit(targets_for(sampler), max_iterations=4, progress=False)
     r = np.linspace(0.97, 2.3, 150) * fluids.REDUCED.sigma
     exact = truth()
