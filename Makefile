@@ -24,7 +24,7 @@ $(VENV)/.installed: $(VENV)/.requirements $(SOURCES)
 	touch $@
 
 demo: setup
-	$(RUN) examples/01_lennard_jones.py --out $(OUT)/demo
+	$(RUN) examples/01_lennard_jones.py --frames 800 --target-frames 1500 --out $(OUT)/demo
 
 test: test-cpp test-python test-torchforce
 
