@@ -33,7 +33,7 @@ def run(args) -> dict:
     model.add_pair_potential(potential)
     ensemble = og.Ensemble(model, positions, temperature=TEMPERATURE, timestep=0.010, friction=1.0, stride=25,
                            n_frames=args.frames, seed=args.seed, name="argon 85 K", equilibration=2000)
-    factor = og.StructureFactor(None, q_max=90.0, box=ensemble.box)
+    factor = og.StructureFactor(None, q_max=100.0, box=ensemble.box)
     target = og.Target.from_file(args.target, observable=factor, ensemble=ensemble, q_unit="1/angstrom", sigma=0.01,
                                  name="S(Q)")
     # at the triple point a liquid freezes easily: small steps

@@ -74,7 +74,8 @@ def compute_features(model: Model, frames: Frames) -> Frames:
     """
     who = "compute_features"
     require(frames.n_atoms == model.n_particles, who,
-            f"expected frames of {model.n_particles} particles, found {frames.n_atoms}", "Use frames of the same System")
+            f"expected frames of {model.n_particles} particles, found {frames.n_atoms}",
+            "Use frames of the same System")
     require(frames.boxes is not None or not model.periodic, who, "the Model is periodic and the frames have no boxes",
             "Pass boxes= where the frames are made")
     boxes = np.broadcast_to(np.eye(3), (len(frames), 3, 3)) if frames.boxes is None else frames.boxes
