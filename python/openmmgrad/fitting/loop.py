@@ -81,7 +81,8 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
             samples, row = _sample(problem, checkpoint, len(history), n_eff_min, executor)
             _compare(problem, samples, history, row)
             if history.finished:
-                history.bands = bands(problem, samples, confidence, stepper.used_smoothness)
+                # the prior as it is believed: a larger lambda smooths u and must not narrow its band
+                history.bands = bands(problem, samples, confidence, min(stepper.used_smoothness, 1.0))
             else:
                 _steps(problem, stepper, samples, row, n_eff_min)
                 history.converged = row["change"] <= tolerance
