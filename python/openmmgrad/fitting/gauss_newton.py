@@ -132,7 +132,7 @@ def counts_chi2(responses: list, changes: list | None) -> tuple[float, int]:
     """chi^2 and number of independent counts, after changes of the coefficients (None: before)."""
     chi2, rank = 0.0, 0
     for k, (_, r) in enumerate(responses):
-        inverse, n = r.inverse_covariance()
+        inverse, n = r.inverse_covariance
         residual = r.residual if changes is None else r.residual + r.jacobian @ changes[k]
         chi2, rank = chi2 + float(residual @ inverse @ residual), rank + n
     return chi2, rank
@@ -159,12 +159,12 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
         _require_frames(problem, ensemble, len(frames))
         mine = [response(t, sample, w) for t in problem.targets_of(ensemble)]
         for r in mine:
-            inverse, _ = r.inverse_covariance()
+            inverse, _ = r.inverse_covariance
             hessian += r.weight * r.jacobian.T @ inverse @ r.jacobian
             gradient -= r.weight * r.jacobian.T @ inverse @ r.residual
         start = problem.coefficients(ensemble)
         sampled, roughness, anchor = _sampled_and_priors(ensemble, start, frames, w)
-        gram, probe = gram_and_probe(problem, ensemble, sampled)
+        gram, probe = gram_and_probe(ensemble, sampled)
         first = min(float(r[0]) for pairs in sampled.values() for r in pairs)
         part = LocalQuadratic(ensemble, start, torch.as_tensor(hessian), torch.as_tensor(gradient), roughness, gram,
                               anchor, probe, first)
@@ -177,7 +177,7 @@ def _require_frames(problem: Problem, ensemble, n_frames: int) -> None:
     """Refuse to estimate a covariance from fewer frames than it has dimensions, twice over."""
     needed = 2 * min(problem.n_parameters, ensemble.model.n_features)
     require(n_frames >= needed, "fit", f"{n_frames} frames of {ensemble.name!r} cannot tell the covariance of "
-            f"{needed // 2} parameters: at least {needed} are needed", 
+            f"{needed // 2} parameters: at least {needed} are needed",
             f"Use Ensemble(n_frames={needed}) or more, or fewer coefficients")
 
 

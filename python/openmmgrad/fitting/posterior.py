@@ -6,9 +6,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..units import KB
 from .gauss_newton import local_quadratics
-from .problem import Problem, potential_on
+from .problem import Problem, pair_basis, potential_on
 from .quadratic import Step
 
 DRAWS = 4000
@@ -32,7 +31,8 @@ def bands(problem: Problem, samples: dict, confidence: float, smoothness: float 
         ensemble = part.ensemble
         cutoff = max(t.potential.cutoff for t in ensemble.model.terms)
         r = np.linspace(part.first, cutoff, 200, endpoint=False)
-        basis = _basis(ensemble, r)
+        basis = torch.stack([pair_basis(ensemble, term, p, r)
+                             for term in ensemble.model.terms for p in range(term.shape[0])])
         values, vectors = torch.linalg.eigh(0.5 * (covariance + covariance.T))
         root = vectors * values.clamp_min(0).sqrt()
         modes = basis @ root
@@ -42,17 +42,3 @@ def bands(problem: Problem, samples: dict, confidence: float, smoothness: float 
         quantile = float(torch.quantile(largest, confidence))
         result[ensemble.name] = (r, potential_on(problem, ensemble, r), (quantile * deviation).numpy())
     return result
-
-
-def _basis(ensemble, r: np.ndarray) -> torch.Tensor:
-    """u(r)/kT of all type pairs as a linear map of the coefficients, [pairs, R, F]."""
-    model, kT = ensemble.model, KB * ensemble.temperature
-    rows = []
-    for term in model.terms:
-        basis = term.potential.grid.basis(torch.as_tensor(r)) / kT
-        for p in range(term.shape[0]):
-            block = torch.zeros(len(r), model.n_features, dtype=torch.float64)
-            start = term.columns.start + p * term.shape[1]
-            block[:, start:start + term.shape[1]] = basis
-            rows.append(block)
-    return torch.stack(rows)

@@ -82,6 +82,14 @@ class Problem:
                                    for name in saved if name.startswith(prefix)})
 
 
+def pair_basis(ensemble, term, row: int, r: np.ndarray) -> Tensor:
+    """u(r)/kT of one type pair of a term as a linear map of all coefficients, [R, F]."""
+    block = torch.zeros(len(r), ensemble.model.n_features, dtype=torch.float64)
+    start = term.columns.start + row * term.shape[1]
+    block[:, start:start + term.shape[1]] = term.potential.grid.basis(torch.as_tensor(r))
+    return block / (KB * ensemble.temperature)
+
+
 def potential_on(problem: Problem, ensemble, r: np.ndarray, c: Tensor | None = None) -> np.ndarray:
     """u(r) of every type pair of an Ensemble's Model in kT, [pairs, R], from coefficients c [F]."""
     c = problem.coefficients(ensemble) if c is None else c

@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..units import KB
-from .problem import Problem
+from .problem import Problem, pair_basis
 
 DAMPING = 1e-9    # Levenberg-Marquardt, relative; grows where a step fails
 INNER_STEPS = 6   # for modules that are not linear in their parameters
@@ -144,17 +143,8 @@ class Step:
         return -jacobian.T @ torch.linalg.solve(system, slope)
 
 
-def gram_and_probe(problem: Problem, ensemble, r_sampled: dict) -> tuple[Tensor, Tensor]:
+def gram_and_probe(ensemble, r_sampled: dict) -> tuple[Tensor, Tensor]:
     """G and the probe of an Ensemble; r_sampled: {term index: [P] arrays of sampled distances (nm)}."""
-    model, kT = ensemble.model, KB * ensemble.temperature
-    rows = []
-    for t, term in enumerate(model.terms):
-        n_pairs, n_coefficients = term.shape
-        for p in range(n_pairs):
-            r = r_sampled[t][p]
-            block = torch.zeros(len(r), model.n_features, dtype=torch.float64)
-            start = term.columns.start + p * n_coefficients
-            block[:, start:start + n_coefficients] = term.potential.grid.basis(torch.as_tensor(r)) / kT
-            rows.append(block)
-    probe = torch.cat(rows)
+    probe = torch.cat([pair_basis(ensemble, term, p, r_sampled[t][p])
+                       for t, term in enumerate(ensemble.model.terms) for p in range(term.shape[0])])
     return probe.T @ probe / len(probe), probe

@@ -13,6 +13,7 @@ observable is matched as it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class Response:
     weight: float = 1.0
     rtol: float = 1e-9  # smaller eigenvalues of C are rounding, and carry no information
 
+    @cached_property
     def inverse_covariance(self) -> tuple[np.ndarray, int]:
         """Pseudo-inverse of C and its rank: directions without variance carry no information."""
         scale = np.sqrt(np.diag(self.covariance))
