@@ -82,6 +82,6 @@ def compute_features(model: Model, frames: Frames) -> Frames:
     evaluator = FeatureEvaluator(model, boxes[0])
     features, virial = zip(*(evaluator(x, box) for x, box in zip(frames.positions, boxes, strict=True)), strict=True)
     state = State(model.coefficients(frames.temperature).detach().numpy(), frames.temperature,
-                  frames.states[0].pressure)
+                  frames.states[0].pressure, model.global_parameters.as_dict())
     return replace(frames, features=np.stack(features), virial_features=np.stack(virial), states=[state],
                    state_index=np.zeros(len(frames), dtype=int))

@@ -33,16 +33,19 @@ class State:
         K.
     pressure
         kJ/mol/nm^3 (bar times `units.BAR`); None is constant volume.
+    parameters
+        Values of the learnt global parameters by name, in the units of their Forces.
 
     Raises
     ------
     ValueError
-        If a coefficient is not finite, or T is not positive.
+        If a coefficient or parameter is not finite, or T is not positive.
     """
 
     coefficients: np.ndarray
     temperature: float
     pressure: float | None = None
+    parameters: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         coefficients = np.array(self.coefficients, dtype=float).reshape(-1)
@@ -50,11 +53,16 @@ class State:
                 "Sample with finite parameters")
         require(np.isfinite(self.temperature) and self.temperature > 0, "State",
                 f"temperature must be positive, found {self.temperature} K", "Give the temperature in K")
+        parameters = {name: float(value) for name, value in self.parameters.items()}
+        require(all(map(np.isfinite, parameters.values())), "State",
+                f"parameters must be finite, found {parameters}", "Sample with finite parameters")
         object.__setattr__(self, "coefficients", coefficients)
+        object.__setattr__(self, "parameters", parameters)
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, State) and self.temperature == other.temperature
-                and self.pressure == other.pressure and np.array_equal(self.coefficients, other.coefficients))
+                and self.pressure == other.pressure and self.parameters == other.parameters
+                and np.array_equal(self.coefficients, other.coefficients))
 
     __hash__ = None
 
@@ -343,7 +351,8 @@ class FrameWriter:
         self._disk = None
         if path is not None:
             states = [{"coefficients": s.coefficients.tolist(), "temperature": float(s.temperature),
-                       "pressure": s.pressure} for s in self._states]
+                       "pressure": s.pressure} | ({"parameters": s.parameters} if s.parameters else {})
+                      for s in self._states]
             masses = None if masses is None else np.asarray(masses, dtype=float).tolist()
             facts = {"states": states, "masses": masses, "topology": topology_table(topology)}
             self._disk = GrowingArrays(path, facts, buffer_frames, overwrite)

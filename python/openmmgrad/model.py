@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from . import backends
 from .errors import require
 from .exact import module_energies
+from .global_parameters import GlobalParameters, set_defaults
 from .potentials import PairPotential
 from .selection import select_atoms
 
@@ -82,6 +83,7 @@ class Model(nn.Module):
         self._periodic = _is_periodic(topology)
         self.terms: list[PairTerm] = []
         self.potentials = nn.ModuleList()
+        self.global_parameters = GlobalParameters()
         n = system.getNumParticles()
         if self.topology is not None:
             found = self.topology.n_atoms
@@ -186,6 +188,49 @@ class Model(nn.Module):
         self.terms.append(PairTerm(potential, spec, backend, labels, pairs, columns))
         self.potentials.append(potential)
 
+    def add_parameters(self, values: Mapping[str, float], scale: float | Mapping[str, float] | None = None) -> None:
+        """Learn global parameters of the System's Forces.
+
+        Parameters
+        ----------
+        values
+            {name: first value}, plain numbers in the units of the Force's expression. Several Forces may share a
+            parameter. Each becomes a torch parameter ``global_parameters.<name>`` (a float64 scalar).
+        scale
+            The size of a natural change, a number or {name: number}: the unit of difference steps. Default: the
+            value's magnitude, or 1 where it is 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For names that no Force has, values and scales that are not finite numbers, and scales <= 0.
+
+        Examples
+        --------
+        >>> system = openmm.System()
+        >>> bond = openmm.CustomBondForce("0.5*kb*(r-0.1)^2")
+        >>> _ = bond.addGlobalParameter("kb", 0.0), system.addForce(bond)
+        >>> model = Model(system)
+        >>> model.add_parameters({"kb": 4.0e5})
+        >>> model.parameter_values(), model.parameter_scales
+        (tensor([400000.], dtype=torch.float64, grad_fn=<StackBackward0>), {'kb': 400000.0})
+        """
+        self.global_parameters.add(self.system, values, scale)
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of the learnt global parameters, [G]."""
+        return self.global_parameters.names
+
+    @property
+    def parameter_scales(self) -> dict[str, float]:
+        """{name: size of a natural change} of the learnt global parameters."""
+        return dict(self.global_parameters.scales)
+
+    def parameter_values(self) -> Tensor:
+        """Values of the learnt global parameters, [G], with graph."""
+        return self.global_parameters.values()
+
     def coefficients(self, temperature: float = REFERENCE_TEMPERATURE) -> Tensor:
         """Spline coefficients of all terms in order, [F], kJ/mol, with graph to the parameters."""
         parts = [term.potential.coefficients(term.pairs, temperature).reshape(-1) for term in self.terms]
@@ -196,7 +241,7 @@ class Model(nn.Module):
         return [term.potential.projection_error(term.pairs, temperature) for term in self.terms]
 
     def create_system(self, temperature: float = REFERENCE_TEMPERATURE, backend: str | None = None) -> openmm.System:
-        """A new System that holds the learnable forces with their present coefficients.
+        """A new System with the learnable forces and global parameters at their present values.
 
         Parameters
         ----------
@@ -206,6 +251,7 @@ class Model(nn.Module):
             Evaluate every term by this backend instead of its own ("table" needs no plugin to run).
         """
         system = copy.deepcopy(self.system)
+        set_defaults(system, self.global_parameters.as_dict())
         coefficients = self.coefficients(temperature).detach().numpy()
         for term in self.terms:
             built = backends.build(backend or term.backend, term.spec, temperature=temperature)

@@ -13,6 +13,7 @@ from openmm import unit
 from .errors import require
 from .features import FeatureEvaluator
 from .frames import Frames, FrameWriter, State
+from .global_parameters import require_followed_by_dispersion
 from .model import Model
 from .units import BAR, KB, plain
 
@@ -186,6 +187,8 @@ class Ensemble:
         return (10 if self.segment == 0 else 2) * self.stride
 
     def _context(self) -> openmm.Context:
+        if self.pressure is not None:
+            require_followed_by_dispersion(self.model.system, self.model.parameter_names, "Ensemble")
         system = self.model.create_system(self.temperature)
         system.setDefaultPeriodicBoxVectors(*self.box)
         seed = self._segment_seed()
@@ -209,7 +212,8 @@ class Ensemble:
 
     def _state(self) -> State:
         coefficients = self.model.coefficients(self.temperature).detach().numpy().copy()
-        return State(coefficients, self.temperature, None if self.pressure is None else self.pressure * BAR)
+        pressure = None if self.pressure is None else self.pressure * BAR
+        return State(coefficients, self.temperature, pressure, self.model.global_parameters.as_dict())
 
 
 def _inverse(masses: np.ndarray) -> np.ndarray:
