@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""Trajectories that gradients flow through."""
+
+from .path import Path
+
+__all__ = ["Path"]
