@@ -37,6 +37,7 @@ from .potentials import (
     SumPotential,
     Yukawa,
 )
+from .propagation import Path
 from .sampling import Ensemble
 from .tables import read_table
 from .targets import Target
@@ -48,7 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
     "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential",
-    "Morse", "PairPotential", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential",
+    "Morse", "PairPotential", "Path", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential",
     "State", "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2",
     "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
     "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",

@@ -11,7 +11,7 @@ import openmmgrad as og
 NOUNS = [
     "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
     "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential", "Morse",
-    "PairPotential", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
+    "PairPotential", "Path", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
     "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa",
 ]
 VERBS = [

@@ -115,11 +115,11 @@ class Path:
                 "Give the timestep in ps")
         require(self.times.ndim == 1 and len(self.times) > 0, "Path",
                 f"times must have shape [T], found {list(self.times.shape)}", "Give one time per entry, ps")
-        gaps = np.diff(self.times) / self.interval
-        require(bool((np.abs(gaps - 1) < 1e-6).all()), "Path",
-                f"times must be stride * timestep = {self.interval:g} ps apart, "
-                f"found {self.interval * gaps.min(initial=9.9):g} to {self.interval * gaps.max(initial=0):g} ps",
-                "Store every time, or give the stride that was used")
+        gaps = np.diff(self.times)
+        uneven = gaps[np.abs(gaps / self.interval - 1) >= 1e-6]
+        require(len(uneven) == 0, "Path",
+                f"times must be stride * timestep = {self.interval:g} ps apart, found {len(uneven)} other gaps, "
+                f"the first of {uneven[:1]} ps", "Store every time, or give the stride that was used")
         require(abs(self.times[self.origin]) < 1e-6 * self.interval, "Path",
                 f"one of the times must be 0, found {self.times[0]:g} to {self.times[-1]:g} ps",
                 "Count time from the frame that the window starts from")
