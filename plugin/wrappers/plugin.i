@@ -178,3 +178,6 @@ public:
 };
 
 }
+
+%include "std_string.i"
+%include "sweep.i"

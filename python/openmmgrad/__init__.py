@@ -19,6 +19,7 @@ from .fitting import History, fit, start_from_rdf
 from .fluids import bead_fluid
 from .fourier import potential_from_structure_factor, rdf_from_structure_factor
 from .frames import Frames, FrameWriter, State
+from .integrators import NoseHooverChainIntegrator
 from .model import Model
 from .observables import RDF, Pressure, StructureFactor
 from .plugin import LearnablePairForce
@@ -37,7 +38,7 @@ from .potentials import (
     SumPotential,
     Yukawa,
 )
-from .propagation import Path
+from .propagation import Path, Propagator, propagate
 from .sampling import Ensemble
 from .tables import read_table
 from .targets import Target
@@ -49,8 +50,9 @@ __version__ = "0.1.0"
 __all__ = [
     "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
     "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential",
-    "Morse", "PairPotential", "Path", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential",
+    "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure", "Propagator", "RDF",
+    "ReducedUnits", "SoftSphere", "SplinePotential",
     "State", "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2",
     "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
-    "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
+    "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
 ]

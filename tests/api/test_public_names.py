@@ -11,12 +11,12 @@ import openmmgrad as og
 NOUNS = [
     "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
     "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential", "Morse",
-    "PairPotential", "Path", "PerPair", "Pressure", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
+    "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure", "Propagator", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
     "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa",
 ]
 VERBS = [
     "bead_fluid", "chi2", "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
-    "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
+    "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
 ]
 
 

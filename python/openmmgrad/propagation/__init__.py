@@ -2,5 +2,6 @@
 """Trajectories that gradients flow through."""
 
 from .path import Path
+from .propagate import Propagator, propagate
 
-__all__ = ["Path"]
+__all__ = ["Path", "Propagator", "propagate"]

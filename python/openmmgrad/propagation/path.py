@@ -50,6 +50,8 @@ class Path:
         Of the frames that the windows start from, K, or None.
     half_step
         Whether the velocities are half a timestep behind the positions.
+    memory
+        What `propagate` keeps for the reverse sweep: {"bytes", "checkpoint_every"} (None where all is kept), or None.
 
     Raises
     ------
@@ -88,6 +90,7 @@ class Path:
     topology: Any = None
     temperature: float | None = None
     half_step: bool = True
+    memory: dict[str, int | None] | None = None
 
     def __post_init__(self) -> None:
         self.times = np.asarray(plain(self.times, "ps"), dtype=float)

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#ifndef OPENMMGRAD_FORCEDERIVATIVES_H_
+#define OPENMMGRAD_FORCEDERIVATIVES_H_
+
+#include "LearnablePairForce.h"
+#include "VirtualSiteMap.h"
+#include "internal/windowsExportOpenMMGrad.h"
+#include "openmm/Context.h"
+#include "openmm/Vec3.h"
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace OpenMMGrad {
+
+/**
+ * Derivatives of a Context's forces F(x; c, p) along a direction a, for any System:
+ *
+ *     product = (dF/dx) a          coefficients = (dF/dc)^T a          parameters = (dF/dp)^T a
+ *
+ * A LearnablePairForce gives its share in closed form, a ForceProduct its own way. Every other force is differenced:
+ * [F(x + h a) - F(x - h a)] / 2h, where h moves the fastest particle by the displacement. Global parameters with energy
+ * derivatives come from the same two evaluations; the others from two more, of the force groups that hold them.
+ * Virtual sites follow their particles: derivatives are with respect to the particles, and zero for the sites.
+ */
+class OPENMMGRAD_EXPORT ForceDerivatives {
+public:
+    /** Adds its share of (dF/dx) a to the product; a and the positions include virtual sites. */
+    typedef std::function<void(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
+                               std::vector<OpenMM::Vec3>& product)>
+        ForceProduct;
+
+    explicit ForceDerivatives(OpenMM::Context& context);
+
+    /** A force of the Context's System whose share is closed form; its group must not be among the differenced. */
+    void addPairForce(const LearnablePairForce& force);
+    void addForceProduct(const ForceProduct& product);
+    /**
+     * @param groups        bits of the force groups to difference, 0 for none
+     * @param displacement  of the fastest particle, measured in nm
+     */
+    void setDifferences(int groups, double displacement);
+    /**
+     * A global parameter of the Context.
+     * @param groups  bits of the force groups that depend on it
+     * @param step    of the parameter in differences; 0 where its forces have been asked for energy derivatives
+     * @return its index
+     */
+    int addParameter(const std::string& name, int groups, double step);
+
+    int getNumCoefficients() const;
+    int getNumParameters() const { return parameters.size(); }
+    const std::string& getParameterName(int index) const { return parameters[index].name; }
+    OpenMM::Context& getContext() const { return context; }
+    const VirtualSiteMap& getVirtualSites() const { return sites; }
+
+    /**
+     * @param positions     all particles
+     * @param direction     a, zero for virtual sites
+     * @param product       set to (dF/dx) a
+     * @param coefficients  increased by (dF/dc)^T a, the forces' coefficients one after the other
+     * @param parameters    set to (dF/dp)^T a
+     */
+    void compute(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
+                 std::vector<OpenMM::Vec3>& product, std::vector<double>& coefficients,
+                 std::vector<double>& parameters);
+    /** Positions for the Context, with its virtual sites. */
+    void setPositions(const std::vector<OpenMM::Vec3>& positions);
+
+private:
+    struct Parameter {
+        std::string name;
+        int groups;
+        double step;
+    };
+    void addClosedForms(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
+                        std::vector<OpenMM::Vec3>& product, std::vector<double>& coefficients);
+    void addDifferences(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
+                        std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProducts);
+    double differenceParameter(const Parameter& parameter, const std::vector<OpenMM::Vec3>& direction);
+
+    OpenMM::Context& context;
+    VirtualSiteMap sites;
+    std::vector<const LearnablePairForce*> pairForces;
+    std::vector<ForceProduct> products;
+    std::vector<Parameter> parameters;
+    int differencedGroups;
+    double displacement;
+    bool anyAnalytic;
+    std::vector<OpenMM::Vec3> shifted, share, extended;
+};
+
+} // namespace OpenMMGrad
+
+#endif

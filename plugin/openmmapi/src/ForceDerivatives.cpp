@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "ForceDerivatives.h"
+#include "openmm/State.h"
+#include <algorithm>
+#include <cmath>
+
+using namespace OpenMM;
+using namespace std;
+
+namespace OpenMMGrad {
+
+namespace {
+
+double dot(const vector<Vec3>& a, const vector<Vec3>& b) {
+    double sum = 0;
+    for (size_t i = 0; i < a.size(); i++)
+        sum += a[i].dot(b[i]);
+    return sum;
+}
+
+double longest(const vector<Vec3>& vectors) {
+    double square = 0;
+    for (const Vec3& v : vectors)
+        square = max(square, v.dot(v));
+    return sqrt(square);
+}
+
+} // namespace
+
+ForceDerivatives::ForceDerivatives(Context& context)
+    : context(context), sites(context.getSystem()), differencedGroups(0), displacement(0), anyAnalytic(false) {}
+
+void ForceDerivatives::addPairForce(const LearnablePairForce& force) { pairForces.push_back(&force); }
+
+void ForceDerivatives::addForceProduct(const ForceProduct& product) { products.push_back(product); }
+
+void ForceDerivatives::setDifferences(int groups, double displacement) {
+    differencedGroups = groups;
+    this->displacement = displacement;
+}
+
+int ForceDerivatives::addParameter(const string& name, int groups, double step) {
+    parameters.push_back({name, groups, step});
+    anyAnalytic |= step == 0;
+    return parameters.size() - 1;
+}
+
+int ForceDerivatives::getNumCoefficients() const {
+    int count = 0;
+    for (const LearnablePairForce* force : pairForces)
+        count += force->getNumTypePairs() * force->getNumCoefficients();
+    return count;
+}
+
+void ForceDerivatives::setPositions(const vector<Vec3>& positions) {
+    context.setPositions(positions);
+    if (!sites.empty())
+        context.computeVirtualSites();
+}
+
+void ForceDerivatives::compute(const vector<Vec3>& positions, const vector<Vec3>& direction, vector<Vec3>& product,
+                               vector<double>& coefficients, vector<double>& parameterProducts) {
+    product.assign(positions.size(), Vec3());
+    parameterProducts.assign(parameters.size(), 0.0);
+    if (longest(direction) == 0)
+        return;
+    addClosedForms(positions, direction, product, coefficients);
+    for (size_t p = 0; p < parameters.size(); p++)
+        if (parameters[p].step > 0)
+            parameterProducts[p] = differenceParameter(parameters[p], direction);
+    if (differencedGroups != 0)
+        addDifferences(positions, direction, product, parameterProducts);
+    sites.clear(product);
+}
+
+void ForceDerivatives::addClosedForms(const vector<Vec3>& positions, const vector<Vec3>& direction,
+                                      vector<Vec3>& product, vector<double>& coefficients) {
+    const bool differenced = any_of(parameters.begin(), parameters.end(), [](const Parameter& p) { return p.step > 0; });
+    if (pairForces.empty() && products.empty() && !differenced)
+        return;
+    setPositions(positions);
+    extended = direction;
+    sites.extend(extended);
+    size_t first = 0;
+    vector<double> ofForce;
+    for (const LearnablePairForce* force : pairForces) {
+        force->computeHessianVectorProduct(context, extended, share, ofForce);
+        for (size_t i = 0; i < share.size(); i++)
+            product[i] += share[i];
+        for (size_t k = 0; k < ofForce.size(); k++)
+            coefficients[first + k] += ofForce[k];
+        first += ofForce.size();
+    }
+    for (const ForceProduct& add : products)
+        add(positions, extended, product);
+    sites.pullBack(product);
+}
+
+double ForceDerivatives::differenceParameter(const Parameter& parameter, const vector<Vec3>& direction) {
+    const double value = context.getParameter(parameter.name);
+    double projected[2];
+    for (int side = 0; side < 2; side++) {
+        context.setParameter(parameter.name, value + (side == 0 ? 1 : -1) * parameter.step);
+        const State state = context.getState(State::Forces, false, parameter.groups);
+        projected[side] = dot(direction, state.getForces());
+    }
+    context.setParameter(parameter.name, value);
+    return (projected[0] - projected[1]) / (2 * parameter.step);
+}
+
+void ForceDerivatives::addDifferences(const vector<Vec3>& positions, const vector<Vec3>& direction,
+                                      vector<Vec3>& product, vector<double>& parameterProducts) {
+    const double h = displacement / longest(direction);
+    const int wanted = State::Forces | (anyAnalytic ? State::ParameterDerivatives : 0);
+    for (int sign : {1, -1}) {
+        shifted.resize(positions.size());
+        for (size_t i = 0; i < positions.size(); i++)
+            shifted[i] = positions[i] + direction[i] * (sign * h);
+        setPositions(shifted);
+        const State state = context.getState(wanted, false, differencedGroups);
+        const vector<Vec3>& forces = state.getForces();
+        for (size_t i = 0; i < positions.size(); i++)
+            product[i] += forces[i] * (sign / (2 * h));
+        if (anyAnalytic) {
+            const map<string, double>& energies = state.getEnergyParameterDerivatives();
+            for (size_t p = 0; p < parameters.size(); p++)
+                if (parameters[p].step == 0)
+                    parameterProducts[p] -= sign * energies.at(parameters[p].name) / (2 * h);
+        }
+    }
+}
+
+} // namespace OpenMMGrad

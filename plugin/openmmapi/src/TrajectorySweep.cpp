@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+#include "TrajectorySweep.h"
+#include "internal/Dual.h"
+#include "openmm/CMMotionRemover.h"
+#include "openmm/CustomIntegrator.h"
+#include "openmm/Integrator.h"
+#include "openmm/State.h"
+#include "openmm/System.h"
+#include <algorithm>
+#include <cmath>
+
+using namespace OpenMM;
+using namespace std;
+
+namespace OpenMMGrad {
+
+namespace {
+
+typedef vector<Vec3> Vectors;
+
+Vectors load(const double* values, int n) {
+    Vectors vectors(n);
+    for (int i = 0; i < n; i++)
+        vectors[i] = Vec3(values[3 * i], values[3 * i + 1], values[3 * i + 2]);
+    return vectors;
+}
+
+void store(const Vectors& vectors, double* values) {
+    for (size_t i = 0; i < vectors.size(); i++)
+        for (int k = 0; k < 3; k++)
+            values[3 * i + k] = vectors[i][k];
+}
+
+string momentumName(int k) { return "p" + to_string(k + 1); }
+
+} // namespace
+
+TrajectorySweep::TrajectorySweep(ForceDerivatives& derivatives, Scheme scheme, double friction)
+    : derivatives(derivatives), context(derivatives.getContext()), scheme(scheme),
+      timestep(context.getIntegrator().getStepSize()), friction(friction), totalMass(0) {
+    const System& system = context.getSystem();
+    for (int i = 0; i < system.getNumParticles(); i++) {
+        const double mass = system.getParticleMass(i);
+        masses.push_back(mass);
+        inverseMasses.push_back(mass > 0 ? 1 / mass : 0);
+        totalMass += mass;
+    }
+    for (int k = 0; k < system.getNumForces(); k++)
+        if (const auto* remover = dynamic_cast<const CMMotionRemover*>(&system.getForce(k)))
+            removalFrequencies.push_back(remover->getFrequency());
+}
+
+void TrajectorySweep::setControlValues(const double* values) {
+    for (size_t c = 0; c < controls.size(); c++)
+        context.setParameter(derivatives.getParameterName(controls[c]), values[c]);
+}
+
+void TrajectorySweep::start(const double* positions, double* velocities, const double* controlValues) {
+    if (scheme == NoseHoover)
+        return;
+    const int n = getNumParticles();
+    derivatives.setPositions(load(positions, n));
+    setControlValues(controlValues);
+    const State state = context.getState(State::Forces);
+    Vectors v = load(velocities, n);
+    for (int i = 0; i < n; i++)
+        v[i] = inverseMasses[i] > 0 ? v[i] - state.getForces()[i] * (0.5 * timestep * inverseMasses[i]) : Vec3();
+    derivatives.getVirtualSites().extend(v);
+    store(v, velocities);
+}
+
+void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValues, double* positions,
+                          double* velocities, double* momenta) {
+    const int n = getNumParticles(), size = 3 * n, links = getNumChainMomenta();
+    Integrator& integrator = context.getIntegrator();
+    auto* custom = dynamic_cast<CustomIntegrator*>(&integrator);
+    Vectors v = load(velocities, n);
+    derivatives.getVirtualSites().clear(v);
+    derivatives.setPositions(load(positions, n));
+    context.setVelocities(v);
+    context.setTime(firstStep * timestep);
+    context.setStepCount(firstStep);
+    for (int k = 0; k < links; k++)
+        custom->setGlobalVariableByName(momentumName(k), momenta[k]);
+    for (int step = 0; step < numSteps; step++) {
+        setControlValues(controlValues + step * controls.size());
+        integrator.step(1);
+        const State state = context.getState(State::Positions | State::Velocities);
+        v = state.getVelocities();
+        derivatives.getVirtualSites().extend(v);
+        store(state.getPositions(), positions + (step + 1) * static_cast<size_t>(size));
+        store(v, velocities + (step + 1) * static_cast<size_t>(size));
+        for (int k = 0; k < links; k++)
+            momenta[(step + 1) * links + k] = custom->getGlobalVariableByName(momentumName(k));
+    }
+}
+
+TrajectorySweep::Vectors TrajectorySweep::scaled(const Vectors& cotangent, double factor) const {
+    Vectors direction(cotangent.size());
+    for (size_t i = 0; i < direction.size(); i++)
+        direction[i] = cotangent[i] * (factor * inverseMasses[i]);
+    return direction;
+}
+
+void TrajectorySweep::addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls) {
+    derivatives.compute(positions, direction, product, coefficients, parameterProducts);
+    for (size_t i = 0; i < gx.size(); i++)
+        gx[i] += product[i];
+    for (size_t p = 0; p < parameterProducts.size(); p++) {
+        const auto control = find(controls.begin(), controls.end(), static_cast<int>(p));
+        if (control == controls.end())
+            parameterSums[p] += parameterProducts[p];
+        else
+            gControls[control - controls.begin()] += parameterProducts[p];
+    }
+}
+
+void TrajectorySweep::addCotangent(int row, const double* given, Vectors& cotangent) const {
+    if (row < 0)
+        return;
+    Vectors added = load(given + row * 3 * cotangent.size(), cotangent.size());
+    derivatives.getVirtualSites().pullBack(added);
+    for (size_t i = 0; i < cotangent.size(); i++)
+        cotangent[i] += added[i];
+}
+
+bool TrajectorySweep::removesMotion(int step) const {
+    return any_of(removalFrequencies.begin(), removalFrequencies.end(),
+                  [step](int frequency) { return step % frequency == 0; });
+}
+
+void TrajectorySweep::removeMotion(Vectors& velocities) const {
+    Vec3 momentum;
+    for (size_t i = 0; i < velocities.size(); i++)
+        momentum += velocities[i] * masses[i];
+    for (size_t i = 0; i < velocities.size(); i++)
+        if (masses[i] > 0)
+            velocities[i] -= momentum / totalMass;
+}
+
+void TrajectorySweep::pullBackMotionRemoval(Vectors& gv) const {
+    Vec3 sum;
+    for (size_t i = 0; i < gv.size(); i++)
+        if (masses[i] > 0)
+            sum += gv[i];
+    for (size_t i = 0; i < gv.size(); i++)
+        gv[i] -= sum * (masses[i] / totalMass);
+}
+
+void TrajectorySweep::reverse(int firstStep, int numSteps, const double* controlValues, const double* positions,
+                              const double* velocities, const double* momenta, const int* positionRows,
+                              const int* velocityRows, const double* gPositions, const double* gVelocities, double* gxOut,
+                              double* gvOut, double* gMomentaOut, double* gCoefficients, double* gParameters,
+                              double* gControls) {
+    const int n = getNumParticles(), links = getNumChainMomenta();
+    const size_t size = 3 * n;
+    Vectors gx = load(gxOut, n), gv = load(gvOut, n), pending(n);
+    vector<double> gMomenta(gMomentaOut, gMomentaOut + links);
+    coefficients.assign(derivatives.getNumCoefficients(), 0.0);
+    parameterSums.assign(derivatives.getNumParameters(), 0.0);
+    const auto momentaAt = [&](int step) {
+        return vector<double>(momenta + step * links, momenta + (step + 1) * links);
+    };
+    // The end of a Nose-Hoover step: its second half chain and second half kick, whose direction is left pending so that
+    // the two half kicks at one position share their products.
+    const auto endOfStep = [&](int step) {
+        Vectors v = load(velocities + step * size, n);
+        vector<double> p = momentaAt(step);
+        halfChain(-timestep / 2, v, p);
+        pullBackHalfChain(v, p, gv, gMomenta);
+        pending = scaled(gv, 0.5 * timestep);
+    };
+    addCotangent(positionRows[numSteps], gPositions, gx);
+    addCotangent(velocityRows[numSteps], gVelocities, gv);
+    if (scheme == NoseHoover) {
+        endOfStep(numSteps);
+        addKick(load(positions + numSteps * size, n), pending, gx, gControls);
+    }
+    const double damping = scheme == LangevinMiddle ? std::exp(-friction * timestep) : 1.0;
+    for (int step = numSteps - 1; step >= 0; step--) {
+        Vectors w(n);
+        for (int i = 0; i < n; i++) {
+            if (inverseMasses[i] == 0)
+                continue;
+            w[i] = scheme == LangevinMiddle ? (gv[i] + gx[i] * (0.5 * timestep)) * damping + gx[i] * (0.5 * timestep)
+                                            : gv[i] + gx[i] * timestep;
+        }
+        gv = w;
+        Vectors direction = scaled(w, scheme == NoseHoover ? 0.5 * timestep : timestep);
+        const bool removes = removesMotion(firstStep + step);
+        if (scheme == NoseHoover) {
+            Vectors v = load(velocities + step * size, n);
+            if (removes)
+                removeMotion(v);
+            pullBackHalfChain(v, momentaAt(step), gv, gMomenta);
+        }
+        if (removes)
+            pullBackMotionRemoval(gv);
+        Vectors earlier(n);
+        addCotangent(positionRows[step], gPositions, earlier);
+        addCotangent(velocityRows[step], gVelocities, gv);
+        if (scheme == NoseHoover && step > 0)
+            endOfStep(step);
+        else if (scheme != NoseHoover && firstStep + step == 0)
+            pending = scaled(gv, -0.5 * timestep);
+        else
+            pending.assign(n, Vec3());
+        for (int i = 0; i < n; i++)
+            direction[i] += pending[i];
+        const double* values = controlValues + step * controls.size();
+        setControlValues(values);
+        addKick(load(positions + step * size, n), direction, gx, gControls + step * controls.size());
+        for (int i = 0; i < n; i++)
+            gx[i] += earlier[i];
+    }
+    store(gx, gxOut);
+    store(gv, gvOut);
+    copy(gMomenta.begin(), gMomenta.end(), gMomentaOut);
+    transform(coefficients.begin(), coefficients.end(), gCoefficients, gCoefficients, plus<double>());
+    transform(parameterSums.begin(), parameterSums.end(), gParameters, gParameters, plus<double>());
+}
+
+void TrajectorySweep::halfChain(double time, Vectors& velocities, vector<double>& momenta) const {
+    double kinetic = 0;
+    for (size_t i = 0; i < velocities.size(); i++)
+        kinetic += 0.5 * masses[i] * velocities[i].dot(velocities[i]);
+    const double scale = chain.halfStep(time, kinetic, momenta);
+    for (Vec3& v : velocities)
+        v *= scale;
+}
+
+void TrajectorySweep::pullBackHalfChain(const Vectors& velocities, const vector<double>& momenta, Vectors& gv,
+                                        vector<double>& gMomenta) const {
+    const int links = momenta.size();
+    double kinetic = 0, gScale = 0;
+    for (size_t i = 0; i < velocities.size(); i++) {
+        kinetic += 0.5 * masses[i] * velocities[i].dot(velocities[i]);
+        gScale += gv[i].dot(velocities[i]);
+    }
+    Dual energy = Dual::variable(kinetic, 0, links + 1);
+    vector<Dual> p;
+    for (int k = 0; k < links; k++)
+        p.push_back(Dual::variable(momenta[k], k + 1, links + 1));
+    const Dual scale = chain.halfStep(timestep / 2, energy, p);
+    vector<double> gIn(links + 1);
+    for (int j = 0; j <= links; j++) {
+        gIn[j] = gScale * scale.derivatives[j];
+        for (int k = 0; k < links; k++)
+            gIn[j] += gMomenta[k] * p[k].derivatives[j];
+    }
+    for (size_t i = 0; i < gv.size(); i++)
+        gv[i] = gv[i] * scale.value + velocities[i] * (gIn[0] * masses[i]);
+    copy(gIn.begin() + 1, gIn.end(), gMomenta.begin());
+}
+
+} // namespace OpenMMGrad

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""Engine: one Context in which windows run forwards and backwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import openmm
+
+from ..integrators import NoseHooverChainIntegrator
+from ..model import Model
+from ..plugin import ForceDerivatives, TrajectorySweep
+from .system import copy_integrator, prepare
+
+#: How far differences move the fastest particle, nm: near the best for double and for single precision forces.
+DISPLACEMENT = {"double": 3e-6, "single": 3e-4}
+#: The same for parameters, in units of their natural scale.
+PARAMETER_STEP = {"double": 1e-5, "single": 1e-2}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all engines of a Propagator have in common; `openmmgrad.propagate` says what the names mean."""
+
+    integrator: openmm.Integrator
+    platform: str
+    threads: int | None
+    displacement: float | None
+    parameters: tuple[str, ...]
+    controls: tuple[str, ...]
+
+    @property
+    def precision(self) -> str:
+        """Of the platform's forces."""
+        return "double" if self.platform == "Reference" else "single"
+
+
+@dataclass
+class State:
+    """Where a trajectory stands: positions and velocities [N, 3] as the integrator has them, chain momenta [M]."""
+
+    x: np.ndarray
+    v: np.ndarray
+    p: np.ndarray
+
+
+@dataclass
+class Piece:
+    """Consecutive states of a trajectory: x, v [n + 1, N, 3] and p [n + 1, M]."""
+
+    x: np.ndarray
+    v: np.ndarray
+    p: np.ndarray
+
+    @property
+    def last(self) -> State:
+        """The state to go on from."""
+        return State(self.x[-1].copy(), self.v[-1].copy(), self.p[-1].copy())
+
+
+@dataclass
+class Cotangents:
+    """Derivatives of the loss: of a state, x, v [N, 3] and p [M], and sums for coefficients [F] and parameters [P]."""
+
+    x: np.ndarray
+    v: np.ndarray
+    p: np.ndarray
+    coefficients: np.ndarray
+    parameters: np.ndarray
+
+
+class Engine:
+    """One Context of a Model's System, with the sweep that runs and differentiates its steps."""
+
+    def __init__(self, model: Model, temperature: float, settings: Settings, box: np.ndarray | None) -> None:
+        self.settings = settings
+        prepared = prepare(model, temperature, (*settings.parameters, *settings.controls))
+        self._prepared = prepared  # owns the forces
+        if box is not None:
+            prepared.system.setDefaultPeriodicBoxVectors(*box)
+        integrator = copy_integrator(settings.integrator, None)
+        platform = openmm.Platform.getPlatformByName(settings.platform)
+        properties = {"Threads": str(settings.threads)} if settings.threads and settings.platform == "CPU" else {}
+        self.integrator, self.context = integrator, openmm.Context(prepared.system, integrator, platform, properties)
+        self.n_particles = prepared.system.getNumParticles()
+        self.n_coefficients, self.n_parameters = model.n_features, len(prepared.parameters)
+        self._terms = [(term.columns, term.shape) for term in model.terms]
+        self._derivatives = self._make_derivatives(model)
+        self._sweep, self.n_links = self._make_sweep()
+        self._box: np.ndarray | None = None
+
+    @property
+    def noisy(self) -> bool:
+        """Whether steps draw random numbers."""
+        return isinstance(self.integrator, openmm.LangevinMiddleIntegrator)
+
+    def _make_derivatives(self, model: Model) -> ForceDerivatives:
+        settings, prepared = self.settings, self._prepared
+        derivatives = ForceDerivatives(self.context)
+        for built in prepared.pair_forces:
+            derivatives.addPairForce(built.force)
+        derivatives.setDifferences(prepared.differenced_groups,
+                                   settings.displacement or DISPLACEMENT[settings.precision])
+        for name, groups, closed in prepared.parameters:
+            scale = model.parameter_scales.get(name, abs(self.context.getParameter(name)) or 1.0)
+            derivatives.addParameter(name, groups, 0.0 if closed else PARAMETER_STEP[settings.precision] * scale)
+        return derivatives
+
+    def _make_sweep(self) -> tuple[TrajectorySweep, int]:
+        if isinstance(self.integrator, NoseHooverChainIntegrator):
+            sweep = TrajectorySweep(self._derivatives, TrajectorySweep.NoseHoover, 0.0)
+            masses = np.array(self.integrator.chain_masses)
+            sweep.setChain(self.integrator.kT, self.integrator.degrees_of_freedom, masses)
+            links = len(masses)
+        elif self.noisy:
+            friction = self.integrator.getFriction()._value
+            sweep, links = TrajectorySweep(self._derivatives, TrajectorySweep.LangevinMiddle, friction), 0
+        else:
+            sweep, links = TrajectorySweep(self._derivatives, TrajectorySweep.Verlet, 0.0), 0
+        first = len(self.settings.parameters)
+        sweep.setControls(np.arange(first, first + len(self.settings.controls), dtype=np.intc))
+        return sweep, links
+
+    def load(self, coefficients: np.ndarray, parameters: dict[str, float]) -> None:
+        """Bring parameters into the Context: coefficients [F], kJ/mol, and global parameters by name."""
+        for built, (columns, shape) in zip(self._prepared.pair_forces, self._terms, strict=True):
+            built.set_coefficients(coefficients[columns].reshape(shape))
+            built.update(self.context)
+        self._parameters = parameters
+        self._apply_parameters()
+
+    def _apply_parameters(self) -> None:
+        for name, value in self._parameters.items():
+            self.context.setParameter(name, value)
+
+    def begin(self, box: np.ndarray | None, seed: int | None) -> None:
+        """Before a window, or a piece of one that draws its own noise: the box, and the noise's seed."""
+        if seed is not None:
+            self.integrator.setRandomNumberSeed(seed)
+            self.context.reinitialize()
+            self._apply_parameters()
+            self._box = None
+        if box is not None and not np.array_equal(box, self._box):
+            self.context.setPeriodicBoxVectors(*box)
+            self._box = box
+
+    def start(self, x: np.ndarray, v: np.ndarray, controls: np.ndarray) -> State:
+        """The state in which the integrator begins at positions and velocities [N, 3] of one time."""
+        v = np.array(v)
+        self._sweep.start(np.ascontiguousarray(x), v, np.ascontiguousarray(controls[:1]))
+        return State(np.array(x), v, np.zeros(self.n_links))
+
+    def run(self, first: int, controls: np.ndarray, state: State, x: np.ndarray | None = None,
+            v: np.ndarray | None = None) -> Piece:
+        """Steps first, first + 1, .. with their controls [n, C]; x and v [n + 1, N, 3] are where to write them."""
+        n = len(controls)
+        shape = (n + 1, self.n_particles, 3)
+        x = np.empty(shape) if x is None else x
+        v = np.empty(shape) if v is None else v
+        p = np.empty((n + 1, self.n_links))
+        x[0], v[0], p[0] = state.x, state.v, state.p
+        self._sweep.run(first, n, np.ascontiguousarray(controls), x, v, p)
+        return Piece(x, v, p)
+
+    def no_cotangents(self) -> Cotangents:
+        """Zeros."""
+        shape = (self.n_particles, 3)
+        return Cotangents(np.zeros(shape), np.zeros(shape), np.zeros(self.n_links), np.zeros(self.n_coefficients),
+                          np.zeros(self.n_parameters))
+
+    def reverse(self, first: int, controls: np.ndarray, piece: Piece, x_rows: np.ndarray, v_rows: np.ndarray,
+                g_x: np.ndarray, g_v: np.ndarray, g: Cotangents, g_controls: np.ndarray) -> None:
+        """The adjoint of `run` (and of `start`, where first is 0): takes g from the last state to the first.
+
+        Rows [n + 1] say which row of g_x and g_v [rows, N, 3] is the outer cotangent of a state, -1 for none.
+        """
+        self._sweep.reverse(first, len(controls), np.ascontiguousarray(controls), piece.x, piece.v, piece.p, x_rows,
+                            v_rows, g_x, g_v, g.x, g.v, g.p, g.coefficients, g.parameters, g_controls)

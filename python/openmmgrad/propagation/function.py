@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""The torch function behind `propagate`: windows in parallel threads, forwards and backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .engine import Engine
+from .windows import Plan, Shown, backward, forward
+
+
+@dataclass
+class Run:
+    """One call of a Propagator: its engines with the parameters of the call, its windows, and its tensors.
+
+    ``tensors`` are, after x0, v0, coefficients, parameters and controls: parameters of torch energies (``n_energy``
+    of them, kept by the engines' ``products``), then those of ``plan.observe``.
+    """
+
+    engines: list[Engine]
+    load: Callable[[], None]
+    plan: Plan
+    boxes: np.ndarray | None
+    n_energy: int
+    products: list
+
+    def box(self, window: int) -> np.ndarray | None:
+        """[3, 3], nm, or None."""
+        return None if self.boxes is None else self.boxes[window]
+
+    def map(self, work: Callable[[Engine, int], Any], windows: Iterable[int]) -> list[Any]:
+        """work(engine, window) for each window, in threads; results in order."""
+        self.load()
+        if len(self.engines) == 1:
+            return [work(self.engines[0], s) for s in windows]
+        free: SimpleQueue[Engine] = SimpleQueue()
+        for engine in self.engines:
+            free.put(engine)
+
+        def with_engine(s: int) -> Any:
+            engine = free.get()
+            try:
+                return work(engine, s)
+            finally:
+                free.put(engine)
+
+        with ThreadPoolExecutor(len(self.engines)) as pool:
+            return list(pool.map(with_engine, windows))
+
+
+class PropagateFunction(torch.autograd.Function):
+    """(x0, v0, coefficients, parameters, controls, *module parameters) -> (positions, velocities) or (values,)."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Run, x0: Tensor, v0: Tensor, coefficients: Tensor, parameters: Tensor, controls: Tensor,
+                *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run all windows."""
+        plan, n_windows = run.plan, len(x0)
+        starts, velocities, values = (t.detach().numpy() for t in (x0, v0, controls))
+        outputs = _allocate(plan, x0)
+        shown = [Shown(**{name: array[s] for name, array in outputs.items()}) for s in range(n_windows)]
+        kept = run.map(lambda engine, s: forward(engine, plan, s, run.box(s), starts[s], velocities[s], values[s],
+                                                 shown[s]), range(n_windows))
+        result = tuple(torch.from_numpy(array) for array in outputs.values())
+        ctx.run, ctx.kept = run, kept
+        # versions are checked at the time of backward(): what was run must not have been changed since
+        ctx.save_for_backward(coefficients, parameters, *tensors, *result)
+        ctx.set_materialize_grads(False)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *g: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Sweep all windows back."""
+        run, kept = ctx.run, ctx.kept
+        n_observed = len(ctx.needs_input_grad) - 6 - run.n_energy
+        saved = ctx.saved_tensors
+        observed = list(saved[2 + run.n_energy:2 + run.n_energy + n_observed])
+        names = ("x", "v") if run.plan.observe is None else ("values",)
+        arrays = {name: None if part is None else part.numpy() for name, part in zip(names, g, strict=True)}
+
+        def work(engine: Engine, s: int) -> Any:
+            outer = Shown(**{name: None if array is None else array[s] for name, array in arrays.items()})
+            return backward(engine, run.plan, kept[s], outer, observed)
+
+        for product in run.products:
+            product.clear()
+        results = run.map(work, range(len(kept)))
+        sums = [torch.from_numpy(sum(getattr(total, name) for total, _, _ in results))
+                for name in ("coefficients", "parameters")]
+        g_observed = [sum(parts) for parts in zip(*(found for _, _, found in results), strict=True)]
+        g_energy = [part for product in run.products for part in product.sums]
+        n_learnt = len(saved[1])
+        return (None, _stack(total.x for total, _, _ in results), _stack(total.v for total, _, _ in results), sums[0],
+                sums[1][:n_learnt], _stack(controls for _, controls, _ in results), *g_energy, *g_observed)
+
+
+def _allocate(plan: Plan, x0: Tensor) -> dict[str, np.ndarray]:
+    shape = (len(x0), plan.n_shown)
+    if plan.observe is None:
+        return {"x": np.empty((*shape, *x0.shape[1:])), "v": np.empty((*shape, *x0.shape[1:]))}
+    with torch.no_grad():
+        value = plan.observe(x0[0, None].detach(), torch.zeros_like(x0[0, None]))
+    return {"values": np.empty((*shape, *value.shape[1:]))}
+
+
+def _stack(arrays: Iterable[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(list(arrays)))
