@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Global parameters of a System's Forces as torch parameters."""
+"""Global parameters of a System's Forces: who has them, who reports derivatives, and their defaults."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import openmm
-import torch
-from torch import Tensor, nn
 
 from .errors import require
 
@@ -88,99 +86,16 @@ def set_defaults(system: openmm.System, values: Mapping[str, float]) -> None:
                     force.setGlobalParameterDefaultValue(i, values[name])
 
 
-def require_followed_by_dispersion(system: openmm.System, names, who: str) -> None:
-    """Refuse, for constant pressure, learnt offsets of sigma or epsilon under a dispersion correction.
+def moves_dispersion(system: openmm.System, names: Iterable[str]) -> bool:
+    """Whether one of these parameters offsets sigma or epsilon of a NonbondedForce with dispersion correction.
 
-    OpenMM computes NonbondedForce's dispersion correction without the offsets. At constant volume it is a constant.
+    OpenMM computes that correction from the parameters' defaults when a Context is made, and `Context.setParameter`
+    leaves it as it is: at constant volume a constant energy, at other volumes a wrong one.
     """
-    for force in system.getForces():
-        if not isinstance(force, openmm.NonbondedForce) or not force.getUseDispersionCorrection():
-            continue
-        if force.getNonbondedMethod() in (openmm.NonbondedForce.NoCutoff, openmm.NonbondedForce.CutoffNonPeriodic):
-            continue
-        offsets = [force.getParticleParameterOffset(i) for i in range(force.getNumParticleParameterOffsets())]
-        moved = {name for name, _, _, sigma, epsilon in offsets if sigma != 0 or epsilon != 0}
-        learnt = sorted(moved & set(names))
-        require(not learnt, who, f"{', '.join(learnt)} offset sigma or epsilon at constant pressure, and "
-                "NonbondedForce's dispersion correction does not follow offsets",
-                "Call setUseDispersionCorrection(False) before making the Model, or keep the volume constant")
-
-
-class GlobalParameters(nn.Module):
-    """Named scalars: a torch parameter for each learnt global parameter, and the size of its natural change.
-
-    Its torch parameters are called as the global parameters are; characters that torch does not allow become "_".
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._attributes: dict[str, str] = {}  # name -> name of the torch parameter
-        self.scales: dict[str, float] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """In the order of their addition."""
-        return list(self._attributes)
-
-    def add(self, system: openmm.System, values: Mapping[str, float], scale=None) -> None:
-        """See `Model.add_parameters`."""
-        who = "add_parameters"
-        require(isinstance(values, Mapping) and len(values) > 0, who, f"expected {{name: value}}, found {values!r}",
-                "Name the global parameters to learn, with their first values", error=TypeError)
-        known = available(system)
-        for name, value in values.items():
-            require(name in known, who,
-                    f"no Force has a global parameter {name!r}; found {', '.join(known) or 'none'}",
-                    "Choose one of those, or use addGlobalParameter on a Force before making the Model")
-            require(name not in self._attributes, who, f"{name!r} is learnt already", "Add each parameter once")
-            _require_number(value, f"the value of {name!r}")
-        if scale is not None and not isinstance(scale, Mapping):
-            scale = dict.fromkeys(values, scale)
-        scale = {} if scale is None else scale
-        unknown = [name for name in scale if name not in values]
-        require(not unknown, who, f"scale has {', '.join(map(repr, unknown))}, which is not among the values",
-                "Give scales of the parameters that are added")
-        for name, size in scale.items():
-            _require_number(size, f"the scale of {name!r}")
-            require(size > 0, who, f"the scale of {name!r} must be positive, found {size}",
-                    "Give the size of a natural change, in the parameter's unit")
-        for name, value in values.items():
-            self._attributes[name] = attribute = self._free_attribute(name)
-            self.register_parameter(attribute, nn.Parameter(torch.tensor(float(value), dtype=torch.float64)))
-            self.scales[name] = float(scale.get(name, abs(value) or 1.0))
-
-    def _free_attribute(self, name: str) -> str:
-        attribute = name.replace(".", "_") or "_"
-        while hasattr(self, attribute):
-            attribute += "_"
-        return attribute
-
-    def __getitem__(self, name: str) -> nn.Parameter:
-        return getattr(self, self._attributes[name])
-
-    def values(self) -> Tensor:
-        """All values in order, [G], with graph."""
-        parts = [self[name] for name in self.names]
-        return torch.stack(parts) if parts else torch.zeros(0, dtype=torch.float64)
-
-    def as_dict(self) -> dict[str, float]:
-        """The present values, as plain numbers.
-
-        Raises
-        ------
-        ValueError
-            If one of them is not finite.
-        """
-        values = {name: self[name].item() for name in self.names}
-        bad = [name for name, value in values.items() if not abs(value) < float("inf")]
-        require(not bad, "Model", f"parameters {', '.join(bad)} are NaN or infinite",
-                "Restore the last good parameters")
-        return values
-
-
-def _require_number(value, what: str) -> None:
-    number = isinstance(value, int | float) or (hasattr(value, "__float__") and not openmm.unit.is_quantity(value))
-    require(number, "add_parameters", f"{what} must be a plain number, found {value!r}",
-            "Give it in the unit that the Force's expression uses", error=TypeError)
-    require(abs(float(value)) < float("inf"), "add_parameters", f"{what} must be finite, found {value}",
-            "Give a finite number")
+    names = set(names)
+    for force in (f for top in system.getForces() for f in _with_inner(top)):
+        if isinstance(force, openmm.NonbondedForce) and force.getUseDispersionCorrection():
+            offsets = [force.getParticleParameterOffset(i) for i in range(force.getNumParticleParameterOffsets())]
+            if any(name in names for name, _, _, sigma, epsilon in offsets if sigma != 0 or epsilon != 0):
+                return True
+    return False

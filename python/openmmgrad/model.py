@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from . import backends
 from .errors import require
 from .exact import module_energies
-from .global_parameters import GlobalParameters, set_defaults
+from .global_parameters import set_defaults
+from .learnt_parameters import GlobalParameters, LearntParameters
 from .potentials import PairPotential
 from .selection import select_atoms
 
@@ -40,7 +41,7 @@ class PairTerm:
         return len(self.pairs), self.potential.n_coefficients
 
 
-class Model(nn.Module):
+class Model(LearntParameters, nn.Module):
     r"""One `openmm.System` and its learnable pair potentials, as a torch module.
 
     .. math:: U_\theta(x) = U_\text{system}(x) + \sum_t \sum_{i<j} u_t(r_{ij};\, c_t(\theta))
@@ -187,49 +188,6 @@ class Model(nn.Module):
         columns = slice(start, start + n_pairs * n_coefficients)
         self.terms.append(PairTerm(potential, spec, backend, labels, pairs, columns))
         self.potentials.append(potential)
-
-    def add_parameters(self, values: Mapping[str, float], scale: float | Mapping[str, float] | None = None) -> None:
-        """Learn global parameters of the System's Forces.
-
-        Parameters
-        ----------
-        values
-            {name: first value}, plain numbers in the units of the Force's expression. Several Forces may share a
-            parameter. Each becomes a torch parameter ``global_parameters.<name>`` (a float64 scalar).
-        scale
-            The size of a natural change, a number or {name: number}: the unit of difference steps. Default: the
-            value's magnitude, or 1 where it is 0.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For names that no Force has, values and scales that are not finite numbers, and scales <= 0.
-
-        Examples
-        --------
-        >>> system = openmm.System()
-        >>> bond = openmm.CustomBondForce("0.5*kb*(r-0.1)^2")
-        >>> _ = bond.addGlobalParameter("kb", 0.0), system.addForce(bond)
-        >>> model = Model(system)
-        >>> model.add_parameters({"kb": 4.0e5})
-        >>> model.parameter_values(), model.parameter_scales
-        (tensor([400000.], dtype=torch.float64, grad_fn=<StackBackward0>), {'kb': 400000.0})
-        """
-        self.global_parameters.add(self.system, values, scale)
-
-    @property
-    def parameter_names(self) -> list[str]:
-        """Names of the learnt global parameters, [G]."""
-        return self.global_parameters.names
-
-    @property
-    def parameter_scales(self) -> dict[str, float]:
-        """{name: size of a natural change} of the learnt global parameters."""
-        return dict(self.global_parameters.scales)
-
-    def parameter_values(self) -> Tensor:
-        """Values of the learnt global parameters, [G], with graph."""
-        return self.global_parameters.values()
 
     def coefficients(self, temperature: float = REFERENCE_TEMPERATURE) -> Tensor:
         """Spline coefficients of all terms in order, [F], kJ/mol, with graph to the parameters."""

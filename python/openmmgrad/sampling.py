@@ -13,7 +13,6 @@ from openmm import unit
 from .errors import require
 from .features import FeatureEvaluator
 from .frames import Frames, FrameWriter, State
-from .global_parameters import require_followed_by_dispersion
 from .model import Model
 from .units import BAR, KB, plain
 
@@ -187,8 +186,6 @@ class Ensemble:
         return (10 if self.segment == 0 else 2) * self.stride
 
     def _context(self) -> openmm.Context:
-        if self.pressure is not None:
-            require_followed_by_dispersion(self.model.system, self.model.parameter_names, "Ensemble")
         system = self.model.create_system(self.temperature)
         system.setDefaultPeriodicBoxVectors(*self.box)
         seed = self._segment_seed()

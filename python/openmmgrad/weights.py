@@ -22,7 +22,9 @@ class Reweightable(Protocol):
     """What `weights` asks of a model.
 
     A model that also has ``reevaluates = True`` is not linear in its coefficients: then ``energies(frames)``
-    is its learnable energy of stored frames, [S], kJ/mol, with graph.
+    is its learnable energy of stored frames, [S], kJ/mol, with graph. A model with ``parameter_names`` learns global
+    parameters of Forces: ``parameter_energies(frames, values, platform, threads)`` is the energy of these Forces,
+    [S], kJ/mol, with graph to values [G]; None takes the present ones.
     """
 
     def coefficients(self, temperature: float) -> Tensor:
@@ -66,38 +68,46 @@ class Weights:
         return cls(torch.full((n_frames,), 1.0 / n_frames, dtype=torch.float64))
 
 
-def weights(model: Reweightable | Tensor, frames: Frames, pressure: float | None = None) -> Weights:
+def weights(model: Reweightable | Tensor, frames: Frames, pressure: float | None = None, *, platform: str = "CPU",
+            threads: int | None = 1) -> Weights:
     r"""Boltzmann weights of stored frames under the model's present parameters, at the frames' temperature.
 
-    .. math:: w_s \propto e^{-\beta\,(\mathbf{c}-\mathbf{c}_0)\cdot\Phi_s}
+    .. math:: w_s \propto e^{-\beta\,[U_\theta(x_s) - U_0(x_s)]},\qquad
+        U_\theta(x_s) = \mathbf{c}\cdot\Phi_s + U_\text{par}(x_s) + U_\text{torch}(x_s)
 
     for frames of one state, and for frames of M states the mixture (MBAR) weights
 
-    .. math:: w_s \propto \frac{e^{-\beta\,(\mathbf{c}\cdot\Phi_s + P V_s)}}
-                               {\sum_{k=1}^M N_k\, e^{f_k - \beta\,(\mathbf{c}_k\cdot\Phi_s + P_k V_s)}}
+    .. math:: w_s \propto \frac{e^{-\beta\,(U_\theta(x_s) + P V_s)}}
+                               {\sum_{k=1}^M N_k\, e^{f_k - \beta\,(U_k(x_s) + P_k V_s)}}
 
-    Symbol -> code: c -> ``model.coefficients(T)``; c_k -> ``frames.states[k].coefficients``;
-    Phi_s -> ``frames.features[s]``; f_k: the states' free energies in kT, from pymbar.
+    Symbol -> code: c -> ``model.coefficients(T)``, those of the states -> ``frames.states[k].coefficients``;
+    Phi_s -> ``frames.features[s]``; U_par: the Forces with learnt parameters, evaluated at
+    ``model.parameter_values()`` and at ``frames.states[k].parameters`` in one Context; U_torch: torch energies, and
+    pair potentials without their spline, evaluated by torch and compared with ``frames.learnable_energies``; f_k: the
+    states' free energies in kT, from pymbar.
 
     Parameters
     ----------
     model
         A `Reweightable`, or its coefficients as a tensor [F], kJ/mol.
     frames
-        S frames with features, all at one temperature; their states may differ in coefficients and pressure.
+        S frames with features, all at one temperature; their states may differ in coefficients, parameters and
+        pressure. Torch energies need frames of one state.
     pressure
         kJ/mol/nm^3 of the state that is wanted; needed only where the frames' pressures differ.
+    platform, threads
+        Where learnt global parameters are evaluated: see `Model.parameter_energies` for the noise. Not used otherwise.
 
     Returns
     -------
     Weights
-        With graph to the parameters; d<O>/dc = -beta Cov(O, Phi).
+        With graph to the parameters; d<O>/dc = -beta Cov(O, Phi), d<O>/dtheta = -beta Cov(O, dU/dtheta).
 
     Raises
     ------
     ValueError
-        If the frames have no features, the numbers of coefficients or the temperatures differ, or a
-        coefficient is not finite.
+        If the frames have no features, the numbers of coefficients, names of parameters or temperatures differ, or
+        a coefficient is not finite; further as `Model.parameter_energies`.
 
     Notes
     -----
@@ -122,9 +132,10 @@ def weights(model: Reweightable | Tensor, frames: Frames, pressure: float | None
     require(len(frames) > 0, who, "expected at least one frame, found none", "Sample first")
     beta = 1.0 / (KB * frames.temperature)
     volume_work = _volume_work(frames, pressure)
+    present, in_states = _parameter_energies(model, frames, platform, threads)
     if not isinstance(model, Tensor) and getattr(model, "reevaluates", False):
-        difference = _reevaluated_difference(model, frames)
-        return _normalised(-beta * difference, frames)
+        difference = _reevaluated_difference(model, frames) + present - in_states[0]
+        return _normalised(-beta * (difference + torch.as_tensor(volume_work[0])), frames)
     features = _features(frames)
     coefficients = model if isinstance(model, Tensor) else model.coefficients(frames.temperature)
     require(coefficients.shape == (features.shape[1],), who,
@@ -134,14 +145,38 @@ def weights(model: Reweightable | Tensor, frames: Frames, pressure: float | None
             "Restore the last good parameters")
     if len(frames.states) == 1:
         start = torch.as_tensor(frames.states[0].coefficients).to(coefficients)
-        exponent = -beta * (features @ (coefficients - start)) - beta * torch.as_tensor(volume_work[0])
-        return _normalised(exponent, frames)
-    log_mixture = _log_mixture(beta, features.numpy(), volume_work, frames)
-    exponent = -beta * (features @ coefficients) - torch.as_tensor(log_mixture)
+        difference = features @ (coefficients - start) + present - in_states[0]
+        return _normalised(-beta * (difference + torch.as_tensor(volume_work[0])), frames)
+    log_mixture = _log_mixture(beta, features.numpy(), in_states.numpy() - volume_work, frames)
+    exponent = -beta * (features @ coefficients + present) - torch.as_tensor(log_mixture)
     return _normalised(exponent, frames)
 
 
+def _parameter_energies(model: Reweightable | Tensor, frames: Frames, platform: str,
+                        threads: int | None) -> tuple[Tensor, Tensor]:
+    """U_par(x_s) at the model's global parameters, [S], with graph, and at those of every state, [M, S]; kJ/mol."""
+    states = [state.parameters for state in frames.states]
+    if isinstance(model, Tensor):
+        require(all(state == states[0] for state in states), "weights",
+                "the frames' states differ in global parameters, and coefficients say nothing of them",
+                "Pass the Model")
+        names = []
+    else:
+        names = list(getattr(model, "parameter_names", []))
+        for state in states:
+            require(set(state) == set(names), "weights",
+                    f"the frames' states have the global parameters {sorted(state)}, and the model {sorted(names)}",
+                    "Use the Model that sampled the frames, or say what made them with State(parameters=...)")
+    if not names:
+        return torch.zeros(len(frames), dtype=torch.float64), torch.zeros(len(states), len(frames), dtype=torch.float64)
+    points = [torch.tensor([state[name] for name in names], dtype=torch.float64) for state in states]
+    in_states = torch.stack([model.parameter_energies(frames, point, platform, threads) for point in points])
+    return model.parameter_energies(frames, None, platform, threads), in_states
+
+
 def _features(frames: Frames) -> Tensor:
+    if frames.features is None and len(frames.states[0].coefficients) == 0:
+        return torch.zeros(len(frames), 0, dtype=torch.float64)
     require(frames.features is not None, "weights", "the frames have no features (dU/dc)",
             "Sample them with an Ensemble, or compute features for them")
     features = frames.features  # torch shares memory with arrays that may be written to, and warns of others
@@ -173,10 +208,13 @@ def _reevaluated_difference(model: Reweightable, frames: Frames) -> Tensor:
     return model.energies(frames) - reference
 
 
-def _log_mixture(beta: float, features: np.ndarray, volume_work: np.ndarray, frames: Frames) -> np.ndarray:
-    """Logarithm of sum_k N_k exp(f_k - u_ks), [S]; u_ks is relative to the wanted pressure's P V."""
+def _log_mixture(beta: float, features: np.ndarray, further: np.ndarray, frames: Frames) -> np.ndarray:
+    """Logarithm of sum_k N_k exp(f_k - u_ks), [S]; further [M, S], kJ/mol, is what is not linear in coefficients.
+
+    u_ks is relative to the wanted pressure's P V.
+    """
     coefficients = np.stack([state.coefficients for state in frames.states])
-    u_kn = beta * (coefficients @ features.T - volume_work)
+    u_kn = beta * (coefficients @ features.T + further)
     n_k = np.bincount(frames.state_index, minlength=len(frames.states))
     f_k = free_energies(u_kn, n_k)
     terms = np.log(n_k)[:, None] + f_k[:, None] - u_kn

@@ -11,8 +11,8 @@ MODULES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob
 PURE = ("potentials/", "observables/", "counts.py", "errors.py", "estimate.py", "fourier.py", "frames.py",
         "selection.py", "spline.py", "storage.py", "tables.py", "table_values.py", "targets.py", "units.py",
         "weights.py")
-KNOW_OPENMM = ("_load.py", "backends/", "export.py", "features.py", "fluids.py", "global_parameters.py", "model.py",
-               "sampling.py")
+KNOW_OPENMM = ("_load.py", "backends/", "export.py", "features.py", "fluids.py", "global_parameters.py",
+               "learnt_parameters.py", "model.py", "parameter_energy.py", "sampling.py")
 # a Quantity is taken apart where one is given, and not before
 LAZY = {("units.py", "openmm.unit")}
 

@@ -65,39 +65,44 @@ def test_parameters_that_are_not_finite_are_refused_where_they_would_be_used():
         og.State([], T, parameters={"k": np.inf})
 
 
-def lennard_jones_with_offsets(correction, **scales):
-    """Eight argon atoms whose NonbondedForce has offsets by the parameter "shift"."""
+# -- weights --
+
+def frames_of(n=2, parameters=None, pressure=None, boxes=None):
+    return og.Frames(np.full((3, n, 3), 0.1) * np.arange(n)[:, None],
+                     og.State([], T, pressure, {"k": 1.0} if parameters is None else parameters), boxes=boxes)
+
+
+@pytest.mark.parametrize(("frames", "message"), [
+    (frames_of(parameters={}), r"states have the global parameters \[\], and the model \['k'\]\. .*State\(parameters="),
+    (frames_of(parameters={"k": 1.0, "b": 2.0}), r"parameters \['b', 'k'\], and the model \['k'\]"),
+    (frames_of(n=3), r"weights: expected frames of 2 particles, found 3\. Use frames of the same System"),
+    (frames_of(parameters={"k": 1e300}), r"the energy of frame 0 is not finite at parameters \{'k': 1e\+300\}\. Rest"),
+])
+def test_weights_refuse(frames, message):
+    model = spring()
+    model.add_parameters({"k": 1.0})
+    if "finite" in message:
+        frames.positions *= 1e10
+    with pytest.raises(ValueError, match=message):
+        og.weights(model, frames)
+
+
+def test_weights_of_coefficients_refuse_frames_of_different_parameters():
+    mixed = og.Frames.concatenate([frames_of(parameters={"k": k}) for k in (1.0, 2.0)])
+    with pytest.raises(ValueError, match=r"differ in global parameters, and coefficients say nothing.*Pass the Model"):
+        og.weights(torch.zeros(0, dtype=torch.float64), mixed)
+
+
+def test_periodic_forces_refuse_frames_without_boxes():
     system = openmm.System()
-    system.setDefaultPeriodicBoxVectors(*(2.0 * np.eye(3)))
-    force = openmm.NonbondedForce()
-    force.setNonbondedMethod(openmm.NonbondedForce.CutoffPeriodic)
-    force.setCutoffDistance(0.9)
-    force.setUseDispersionCorrection(correction)
-    force.addGlobalParameter("shift", 0.0)
-    for i in range(8):
-        system.addParticle(40.0)
-        force.addParticle(0.0, 0.34, 1.0)
-        force.addParticleParameterOffset("shift", i, *(scales.get(name, 0.0) for name in ("q", "sigma", "eps")))
-    system.addForce(force)
+    bond = openmm.CustomBondForce("0.5*k*r^2")
+    bond.addGlobalParameter("k", 1.0)
+    bond.setUsesPeriodicBoundaryConditions(True)
+    for _ in range(2):
+        system.addParticle(12.0)
+    bond.addBond(0, 1)
+    system.addForce(bond)
     model = og.Model(system)
-    model.add_parameters({"shift": 0.01})
-    return model
-
-
-POSITIONS = og.fluids.lattice(8, 2.0)
-REFUSED = r"shift offset sigma or epsilon at constant pressure.*setUseDispersionCorrection\(False\).*volume constant"
-
-
-@pytest.mark.parametrize("scales", [{"sigma": 1.0}, {"eps": 1.0}], ids=str)
-def test_offsets_that_the_dispersion_correction_does_not_follow_are_refused_at_constant_pressure(scales):
-    ensemble = og.Ensemble(lennard_jones_with_offsets(True, **scales), POSITIONS, T, pressure=1.0)
-    with pytest.raises(ValueError, match="Ensemble: " + REFUSED):
-        ensemble.sample(1)
-
-
-@pytest.mark.parametrize(("correction", "scales", "pressure"), [
-    (False, {"sigma": 1.0}, 1.0), (True, {"q": 1.0}, 1.0), (True, {"sigma": 1.0}, None)], ids=str)
-def test_other_offsets_are_accepted(correction, scales, pressure):
-    ensemble = og.Ensemble(lennard_jones_with_offsets(correction, **scales), POSITIONS, T, pressure=pressure,
-                           stride=2, platform="Reference")
-    assert ensemble.sample(1).states[0].parameters == {"shift": 0.01}
+    model.add_parameters({"k": 1.0})
+    with pytest.raises(ValueError, match=r"Forces with learnt parameters are periodic and the frames have no boxes"):
+        og.weights(model, frames_of())
