@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Functions of one frame whose averages are compared with targets."""
+"""Functions of one frame or of one path whose averages are compared with targets."""
 
+from .angles import AngleDistribution
 from .base import Observable
+from .diffusion import MSD, SelfDiffusion, finite_size_correction
 from .pressure import Pressure
 from .rdf import RDF
 from .structure_factor import StructureFactor
+from .velocity import VACF
 
-__all__ = ["RDF", "Observable", "Pressure", "StructureFactor"]
+__all__ = ["MSD", "RDF", "VACF", "AngleDistribution", "Observable", "Pressure", "SelfDiffusion", "StructureFactor",
+           "finite_size_correction"]

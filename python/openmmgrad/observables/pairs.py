@@ -40,6 +40,23 @@ def enclosing_box(positions: np.ndarray, reach: float) -> np.ndarray:
     return np.diag(np.maximum(extent + reach, 2 * reach) * (1 + 1e-9))
 
 
+def differences(positions: np.ndarray, i: np.ndarray, j: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """From atom i to the nearest image of atom j, [3, P], nm: the nearest where it is within half the smallest width.
+
+    Examples
+    --------
+    >>> x = np.array([[0.1, 0.0, 0.0], [0.9, 0.2, -1.6]])
+    >>> differences(x, np.array([0]), np.array([1]), np.eye(3)).round(12).tolist()
+    [[-0.2], [0.2], [0.4]]
+    """
+    fractional = np.linalg.inv(box).T @ positions.T
+    apart = np.empty((3, len(i)))
+    for k in range(3):
+        np.subtract(fractional[k].take(j), fractional[k].take(i), out=apart[k])
+        apart[k] -= np.rint(apart[k])
+    return box.T @ apart
+
+
 def n_pairs(a: np.ndarray, b: np.ndarray) -> int:
     """Distinct unordered pairs with one atom in each of two selections that may overlap.
 
@@ -74,9 +91,8 @@ class PairSearch:
         """Indices (i [P], j [P]) of the pairs of `distances`."""
         first, second = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
         for r2, near, i, j in self._near(positions, box, reach):
-            place = np.unravel_index(near, r2.shape)
-            first.append(np.broadcast_to(i, r2.shape)[place])
-            second.append(np.broadcast_to(j, r2.shape)[place])
+            first.append(np.broadcast_to(i, r2.shape).reshape(-1).take(near))
+            second.append(np.broadcast_to(j, r2.shape).reshape(-1).take(near))
         return np.concatenate(first), np.concatenate(second)
 
     def _near(self, positions, box, reach) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:

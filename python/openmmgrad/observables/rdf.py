@@ -14,13 +14,14 @@ from ..errors import require
 from ..frames import Frames
 from ..units import plain
 from .base import Observable
-from .pairs import PairSearch, check_reach, enclosing_box, n_pairs
-
-_TAIL = 6.0  # a Gaussian beyond so many widths is zero to 1e-9
+from .configurations import count_each
+from .pairs import PairSearch, check_reach, differences, enclosing_box, n_pairs
+from .smearing import TAIL, SmearedBins
+from .windows import array_of, is_path
 
 
 class RDF(Observable):
-    r"""Radial distribution function g(r) of every frame.
+    r"""Radial distribution function g(r) of every frame, or of every window of a path.
 
     .. math:: g_b = \frac{n_b}{v_b\, N_{ab} / V}, \qquad v_b = \tfrac{4\pi}{3}(r_{b+1}^3 - r_b^3)
 
@@ -44,6 +45,8 @@ class RDF(Observable):
         Standard deviation, nm, of a Gaussian in place of each distance, integrated over the bins exactly: then g is
         differentiable in the positions. Distances up to r_max + 6 smear count towards the last bins. None is the
         plain histogram.
+    every
+        Of a `Path`: its times 0, every, 2 every, ... are used.
 
     Attributes
     ----------
@@ -81,7 +84,7 @@ class RDF(Observable):
     axis = "r (nm)"
 
     def __init__(self, selection_a: Any, selection_b: Any, r_max: float, bins: int, r_min: float = 0.0,
-                 normalization: str = "density", smear: float | None = None) -> None:
+                 normalization: str = "density", smear: float | None = None, every: int = 1) -> None:
         self.selection_a, self.selection_b = selection_a, selection_b
         self.r_max, self.r_min = float(plain(r_max, "nm")), float(plain(r_min, "nm"))
         require(0 <= self.r_min < self.r_max < math.inf, "RDF",
@@ -94,18 +97,21 @@ class RDF(Observable):
         self.smear = None if smear is None else float(plain(smear, "nm"))
         require(self.smear is None or 0 < self.smear < math.inf, "RDF", f"smear must be positive, found {smear} nm",
                 "Take about the width of a bin")
-        self.normalization = normalization
+        require(int(every) == every and every >= 1, "RDF", f"every must be a whole number from 1, found {every}",
+                "1 uses all times of a path")
+        self.normalization, self.every = normalization, int(every)
         self.edges = np.linspace(self.r_min, self.r_max, int(bins) + 1)
         self.grid = 0.5 * (self.edges[1:] + self.edges[:-1])
         self.shell_volumes = 4 * np.pi / 3 * np.diff(self.edges**3)
 
-    def __call__(self, frames: Frames, positions: Tensor | None = None) -> Tensor:
-        """The g of every frame, [S, B].
+    def __call__(self, frames: Any, positions: Tensor | None = None) -> Tensor:
+        """The g of every frame or of every window of a Path, [S, B].
 
         Parameters
         ----------
         frames
-            S frames.
+            S `Frames`, or a `Path` of S windows: then the mean over the times of each window, with graph to
+            ``path.positions``.
         positions
             [S, N, 3], nm, with graph: used in place of the frames' own; needs ``smear=``.
         """
@@ -118,7 +124,7 @@ class RDF(Observable):
                     "normalization='density' needs a volume, and the frames have no boxes",
                     "Use normalization='window', or frames with boxes")
             a, b = self._selections(frames)
-            density = torch.as_tensor(n_pairs(a, b) / frames.volumes)[:, None]
+            density = torch.as_tensor(n_pairs(a, b) / np.abs(np.linalg.det(frames.boxes)))[:, None]
         return counts / (density * torch.as_tensor(self.shell_volumes))
 
     def one_count(self, values: Tensor) -> np.ndarray | None:
@@ -131,58 +137,59 @@ class RDF(Observable):
             return None
         return scaled[scaled > 0].min() / self.shell_volumes / len(values)
 
-    def pair_counts(self, frames: Frames, positions: Tensor | None = None) -> Tensor:
-        """Distinct pairs in each bin, [S, B]."""
+    def pair_counts(self, frames: Any, positions: Tensor | None = None) -> Tensor:
+        """Distinct pairs in each bin, [S, B]; of a Path, their mean over its times."""
+        of_path = is_path(frames)
+        if of_path:
+            require(positions is None, "RDF", "a Path has its own positions, found others", "Leave positions= out")
+            positions = array_of(frames, "positions", "RDF")[:, ::self.every]
         requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in (frames, positions))
         require(not requires_grad or self.smear is not None, "RDF",
                 "a histogram has no gradient in the positions, and the positions require one",
                 "Pass smear= (nm), or detach them and differentiate through weights")
-        require(isinstance(frames, Frames), "RDF", f"expected Frames, found {type(frames).__name__}",
-                "Pass what Ensemble.sample or Frames.from_mdtraj returns", TypeError)
-        require(positions is None or positions.shape == frames.positions.shape, "RDF",
+        require(of_path or isinstance(frames, Frames), "RDF",
+                f"expected Frames or a Path, found {type(frames).__name__}",
+                "Pass what Ensemble.sample, propagate or Frames.from_mdtraj returns", TypeError)
+        require(positions is None or of_path or positions.shape == frames.positions.shape, "RDF",
                 f"positions must have shape {list(frames.positions.shape)}", "Pass one [N, 3] per frame")
         a, b = self._selections(frames)
         require(n_pairs(a, b) > 0, "RDF", "the selections must form at least one pair, found one atom", "Select more")
-        reach = self.r_max + (_TAIL * self.smear if self.smear else 0.0)
+        reach = self.r_max + (TAIL * self.smear if self.smear else 0.0)
         if frames.boxes is not None:
             check_reach(frames.boxes[:1] if frames.boxes.strides[0] == 0 else frames.boxes, reach, "RDF")
-        search, rows = PairSearch(a, b), []
-        for s in range(len(frames)):
-            x = frames.positions[s] if positions is None else positions[s].detach().numpy()
-            box = enclosing_box(x, reach) if frames.boxes is None else frames.boxes[s]
-            if self.smear is None:
-                rows.append(torch.as_tensor(self._histogram(search.distances(x, box, reach))))
-            else:
-                i, j = search.neighbors(x, box, reach)
-                graph = torch.as_tensor(np.array(x)) if positions is None else positions[s].double()
-                rows.append(self._smeared(_lengths(graph[j] - graph[i], box)))
-        return torch.stack(rows) if rows else torch.zeros((0, len(self.grid)), dtype=torch.float64)
+        counter = _PairCounter(self.edges, self.smear, PairSearch(a, b), reach)
+        counts = count_each(counter, frames.positions if positions is None else positions, frames.boxes)
+        return counts.mean(1) if of_path else counts
 
-    def _selections(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    def _selections(self, frames: Any) -> tuple[np.ndarray, np.ndarray]:
         return frames.select(self.selection_a), frames.select(self.selection_b)
 
+
+class _PairCounter:
+    """Pairs of one configuration in bins, plain or smeared."""
+
+    def __init__(self, edges: np.ndarray, smear: float | None, search: PairSearch, reach: float) -> None:
+        self._edges, self._search, self._reach = edges, search, reach
+        self._smeared = None if smear is None else SmearedBins(edges, smear)
+
+    def counts(self, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+        box = enclosing_box(positions, self._reach) if box is None else box
+        r = self._search.distances(positions, box, self._reach)
+        return self._histogram(r) if self._smeared is None else self._smeared.counts(r)
+
+    def gradient(self, positions: np.ndarray, box: np.ndarray | None, cotangent: np.ndarray) -> np.ndarray:
+        box = enclosing_box(positions, self._reach) if box is None else box
+        i, j = self._search.neighbors(positions, box, self._reach)
+        apart = differences(positions, i, j, box)
+        r = np.sqrt(np.einsum("kp,kp->p", apart, apart))
+        slope, _ = self._smeared.gradient(r, cotangent)
+        apart *= slope / np.where(r > 0, r, 1.0)
+        n = len(positions)
+        return np.stack([np.bincount(j, pull, n) - np.bincount(i, pull, n) for pull in apart], axis=1)
+
     def _histogram(self, r: np.ndarray) -> np.ndarray:
-        bins = len(self.grid)
-        if self.r_min > 0:
-            r = r[r >= self.r_min]
-        place = ((r - self.r_min) * (bins / (self.r_max - self.r_min))).astype(np.int64)
-        counts = np.bincount(np.minimum(place, bins - 1), minlength=bins)
-        return counts.astype(float)
-
-    def _smeared(self, r: Tensor) -> Tensor:
-        """Integrals over the bins of Gaussians at r [P], [B]; each reaches only a few bins."""
-        bins, width = len(self.grid), (self.r_max - self.r_min) / len(self.grid)
-        reached = 2 * math.ceil(_TAIL * self.smear / width) + 1
-        first = torch.floor((r.detach() - self.r_min) / width).long() - reached // 2
-        edge = first[:, None] + torch.arange(reached + 1)
-        cumulative = 0.5 * torch.erf((self.r_min + width * edge - r[:, None]) / (math.sqrt(2) * self.smear))
-        place = (edge[:, :-1] + 1).clamp(0, bins + 1)
-        counts = torch.zeros(bins + 2, dtype=torch.float64)
-        return counts.index_add(0, place.reshape(-1), cumulative.diff(dim=1).reshape(-1))[1:-1]
-
-
-def _lengths(difference: Tensor, box: np.ndarray) -> Tensor:
-    """Nearest-image lengths [P] of differences [P, 3], with graph."""
-    cell = torch.as_tensor(np.array(box))
-    image = torch.round(difference.detach() @ torch.linalg.inv(cell)) @ cell
-    return torch.linalg.vector_norm(difference - image, dim=1)
+        bins, r_min = len(self._edges) - 1, self._edges[0]
+        if r_min > 0:
+            r = r[r >= r_min]
+        place = ((r - r_min) * (bins / (self._edges[-1] - r_min))).astype(np.int64)
+        return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(float)
