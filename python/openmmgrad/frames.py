@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -386,15 +386,28 @@ class FrameWriter:
         (self._rows if self._disk is None else self._disk).append(row)
         self._n_frames += 1
 
-    def close(self) -> Frames:
-        """Finish, and return the frames: in memory, or memory-mapped from the directory."""
+    def close(self, learnable_energies: Callable[[Frames], np.ndarray] | None = None) -> Frames:
+        """Finish, and return the frames: in memory, or memory-mapped from the directory.
+
+        Parameters
+        ----------
+        learnable_energies
+            A function that gives ``learnable_energies`` [S], kJ/mol, of the finished frames, to be stored with them.
+        """
         require(self._n_frames > 0, "FrameWriter", "expected at least one frame, found none",
                 "Append frames first")
         if self._disk is not None:
             self._disk.flush()
+            frames = Frames.load(self.path)
+            if learnable_energies is None:
+                return frames
+            self._disk.add("learnable_energies", learnable_energies(frames))
             return Frames.load(self.path)
         arrays = {name: np.stack([row[name] for row in self._rows]) for name in self._shapes}
-        return Frames(**arrays, states=self._states, masses=self._masses, topology=self._topology)
+        frames = Frames(**arrays, states=self._states, masses=self._masses, topology=self._topology)
+        if learnable_energies is not None:
+            frames = replace(frames, learnable_energies=learnable_energies(frames))
+        return frames
 
     def __enter__(self) -> FrameWriter:
         return self

@@ -80,8 +80,8 @@ class LearntParameters:
         platform, threads
             Where the energies are evaluated, and threads of the CPU platform (None: OpenMM's choice). The CPU platform
             computes nonbonded forces in single precision: for 216 TIP3P molecules with PME (U = -8700 kJ/mol) its
-            energies scatter by 0.001 kJ/mol, and a charge's derivative, taken by differences, by 2e-4 of its spread over
-            frames. "Reference" is exact to rounding, and five times slower there.
+            energies scatter by 0.001 kJ/mol, and a charge's derivative, taken by differences, by 2e-4 of its spread
+            over frames. "Reference" is exact to rounding, and five times slower there.
 
         Raises
         ------

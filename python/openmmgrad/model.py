@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -18,36 +17,23 @@ from .errors import require
 from .exact import module_energies
 from .global_parameters import set_defaults
 from .learnt_parameters import GlobalParameters, LearntParameters
+from .pair_terms import PairTerm, read_exclusions, read_types
 from .potentials import PairPotential
 from .selection import select_atoms
+from .torch_energy import EnergyTerm, TorchEnergies
 
 REFERENCE_TEMPERATURE = 300.0  # K; where no Ensemble says otherwise
 
 
-@dataclass
-class PairTerm:
-    """One learnable pair potential of a Model: the torch potential and where it acts."""
+class Model(LearntParameters, TorchEnergies, nn.Module):
+    r"""One `openmm.System` and what is learnt of it, as a torch module.
 
-    potential: PairPotential
-    spec: backends.PairForceSpec
-    backend: str
-    labels: list[str]
-    pairs: list[tuple[str, str]]
-    columns: slice
+    .. math:: U_\theta(x) = U_\text{system}(x;\, \theta) + \sum_t \sum_{i<j} u_t(r_{ij};\, c_t(\theta))
+        + \sum_m U_m(x;\, \theta)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(P, K): type pairs and coefficients of each."""
-        return len(self.pairs), self.potential.n_coefficients
-
-
-class Model(LearntParameters, nn.Module):
-    r"""One `openmm.System` and its learnable pair potentials, as a torch module.
-
-    .. math:: U_\theta(x) = U_\text{system}(x) + \sum_t \sum_{i<j} u_t(r_{ij};\, c_t(\theta))
-
-    Its parameters are the parameters of its potentials; without any it is the System alone, to be sampled as it
-    is. Give the same potential object to several Models
+    Its parameters are those of its pair potentials (`add_pair_potential`), of its torch energies (`add_energy`), and
+    global parameters of the System's Forces (`add_parameters`); without any it is the System alone, to be sampled as
+    it is. Give the same potential object to several Models
     (other compositions, other box sizes) and they share it.
 
     Parameters
@@ -85,6 +71,8 @@ class Model(LearntParameters, nn.Module):
         self.terms: list[PairTerm] = []
         self.potentials = nn.ModuleList()
         self.global_parameters = GlobalParameters()
+        self.energy_terms: list[EnergyTerm] = []
+        self.energy_modules = nn.ModuleList()
         n = system.getNumParticles()
         if self.topology is not None:
             found = self.topology.n_atoms
@@ -105,7 +93,8 @@ class Model(LearntParameters, nn.Module):
     @property
     def periodic(self) -> bool:
         """Whether the System or a learnable term uses periodic boundary conditions."""
-        return self.system.usesPeriodicBoundaryConditions() or any(term.spec.periodic for term in self.terms)
+        return self.system.usesPeriodicBoundaryConditions() or any(
+            [*(term.spec.periodic for term in self.terms), *(term.periodic for term in self.energy_terms)])
 
     @property
     def n_features(self) -> int:
@@ -164,7 +153,7 @@ class Model(LearntParameters, nn.Module):
         require(not exact or backend in ("torchforce", "pythonforce"), who,
                 f"exact=True needs backend 'torchforce' or 'pythonforce', found {backend!r}",
                 "A spline backend evaluates the projected potential only: change the backend or leave exact out")
-        per_particle = self._labels(types)
+        per_particle = read_types(types, self.n_particles, self.select)
         labels = sorted(set(per_particle))
         index = {label: k for k, label in enumerate(labels)}
         pairs = list(combinations_with_replacement(labels, 2))
@@ -176,7 +165,7 @@ class Model(LearntParameters, nn.Module):
             cutoff=potential.cutoff,
             n_coefficients=potential.n_coefficients,
             periodic=self._periodic if periodic is None else periodic,
-            exclusions=self._exclusions(exclusions),
+            exclusions=read_exclusions(exclusions, self.n_particles, self.topology),
             interaction_groups=groups,
             force_group=force_group,
             name=name,
@@ -206,7 +195,7 @@ class Model(LearntParameters, nn.Module):
         temperature
             K; where the potentials' coefficients are taken.
         backend
-            Evaluate every term by this backend instead of its own ("table" needs no plugin to run).
+            Evaluate every pair potential by this backend instead of its own ("table" needs no plugin to run).
         """
         system = copy.deepcopy(self.system)
         set_defaults(system, self.global_parameters.as_dict())
@@ -215,82 +204,54 @@ class Model(LearntParameters, nn.Module):
             built = backends.build(backend or term.backend, term.spec, temperature=temperature)
             built.set_coefficients(coefficients[term.columns].reshape(term.shape))
             system.addForce(built.force)
+        for energy in self.energy_terms:
+            system.addForce(energy.create_force())
         return system
 
     @property
     def reevaluates(self) -> bool:
-        """Whether a term evaluates its raw module (exact=True), so that frames need more than dot products."""
-        return any(term.spec.exact for term in self.terms)
+        """Whether a term evaluates a module (exact=True, `add_energy`), so that frames need more than dot products."""
+        return bool(self.energy_terms) or any(term.spec.exact for term in self.terms)
 
     def energies(self, frames) -> Tensor:
-        """Learnable energy of stored frames at the present parameters, [S], kJ/mol, with graph."""
-        features = torch.as_tensor(np.array(frames.features))
+        """Energy of the pair potentials and torch energies on stored frames, [S], kJ/mol, with graph.
+
+        At the present parameters; for learnt global parameters see `parameter_energies`.
+        """
         temperature = frames.temperature
         coefficients = self.coefficients(temperature)
         total = torch.zeros(len(frames), dtype=torch.float64)
+        linear = [term.columns for term in self.terms if not term.spec.exact]
+        if linear:
+            features = torch.tensor(np.asarray(frames.features))  # own memory: equal frames give equal bits
+            for columns in linear:
+                total = total + features[:, columns] @ coefficients[columns]
         for term in self.terms:
             if term.spec.exact:
                 total = total + module_energies(term, frames, temperature)
-            else:
-                total = total + features[:, term.columns] @ coefficients[term.columns]
+        for energy in self.energy_terms:
+            total = total + energy.energies(frames)
         return total
+
+    def term_of(self, columns: np.ndarray) -> tuple[PairTerm, int, np.ndarray]:
+        """The term that columns [M] of the features belong to, the row of its type pair, and which splines they are.
+
+        Raises
+        ------
+        ValueError
+            If the columns do not belong to one type pair.
+        """
+        columns = np.asarray(columns, dtype=int)
+        for term in self.terms:
+            row, splines = np.divmod(columns - term.columns.start, term.potential.n_coefficients)
+            if len(columns) and (row == row[0]).all() and 0 <= row[0] < len(term.pairs):
+                return term, int(row[0]), splines
+        raise ValueError(f"Model.term_of: expected columns of one type pair below {self.n_features}, found "
+                         f"{columns[:3].tolist()}. Use columns of the Model's features.")
 
     def select(self, selection) -> np.ndarray:
         """Indices of a selection: None for all, an mdtraj selection string, indices or a boolean mask."""
         return select_atoms(selection, self.n_particles, self.topology)
-
-    def _labels(self, types) -> list[str]:
-        who, n = "add_pair_potential", self.n_particles
-        if types is None:
-            return ["all"] * n
-        if isinstance(types, Mapping):
-            labels: list[str | None] = [None] * n
-            for selection, label in types.items():
-                for i in self.select(selection):
-                    require(labels[i] is None, who, f"particle {i} is selected as both {labels[i]!r} and {label!r}",
-                            "Give selections that do not overlap")
-                    labels[i] = str(label)
-            missing = [i for i, label in enumerate(labels) if label is None]
-            first = next(iter(missing), None)
-            require(not missing, who, f"{len(missing)} of {n} particles have no type, the first is particle {first}",
-                    "Give selections that cover every particle")
-            return labels  # type: ignore[return-value]
-        labels = [str(label) for label in types]
-        require(len(labels) == n, who, f"expected {n} particle types, found {len(labels)}",
-                "Give one label per particle of the System")
-        return labels
-
-    def _exclusions(self, exclusions) -> list[tuple[int, int]]:
-        who, n = "add_pair_potential", self.n_particles
-        if exclusions is None:
-            return []
-        if isinstance(exclusions, int):
-            require(self.topology is not None, who, "exclusions by bonds need a topology, found none",
-                    "Pass topology= to Model, or give the pairs themselves")
-            bonds = [(a.index, b.index) for a, b in self.topology.bonds]
-            return _pairs_within(bonds, n, exclusions)
-        pairs = [tuple(int(i) for i in pair) for pair in exclusions]
-        bad = [p for p in pairs if len(p) != 2 or p[0] == p[1] or not all(0 <= i < n for i in p)]
-        require(not bad, who,
-                f"exclusions must be pairs of different particles below {n}, found {next(iter(bad), None)}",
-                "Correct the indices")
-        return sorted({(min(p), max(p)) for p in pairs})
-
-
-def _pairs_within(bonds: list[tuple[int, int]], n: int, distance: int) -> list[tuple[int, int]]:
-    """Pairs at most `distance` bonds apart, through powers of the sparse bond matrix."""
-    import scipy.sparse as sparse
-
-    if not bonds:
-        return []
-    i, j = np.array(bonds).T
-    adjacent = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(n, n)).tocsr()
-    adjacent = (adjacent + adjacent.T + sparse.identity(n)).astype(bool)
-    reach = adjacent
-    for _ in range(distance - 1):
-        reach = (reach.astype(int) @ adjacent.astype(int)).astype(bool)
-    rows, cols = sparse.triu(reach, k=1).nonzero()
-    return [(int(a), int(b)) for a, b in zip(rows, cols, strict=True)]
 
 
 def _is_periodic(topology) -> bool:

@@ -115,28 +115,29 @@ class Ensemble:
         evaluator = FeatureEvaluator(self.model, self.box, self.threads)
         integrator = context.getIntegrator()
         integrator.step(self._equilibration_steps())
-        writer = FrameWriter(path, self._state(), self.model.masses, self.model.topology)
         inverse_mass = _inverse(self.model.masses)[:, None]
-        for s in range(n_frames):
-            integrator.step(self.stride)
-            state = context.getState(positions=True, velocities=True, forces=True, energy=True)
-            x = state.getPositions(asNumpy=True)._value
-            energy = state.getPotentialEnergy()._value
-            require(np.isfinite(energy) and bool(np.isfinite(x).all()), "Ensemble.sample",
-                    f"the energy at frame {s} of segment {self.segment} is {energy} kJ/mol",
-                    "Use a shorter timestep, or equilibrate from positions without overlaps")
-            force = state.getForces(asNumpy=True)._value
-            v = state.getVelocities(asNumpy=True)._value + 0.5 * self.timestep * force * inverse_mass
-            box = state.getPeriodicBoxVectors(asNumpy=True)._value
-            features, virial = evaluator(x, box)
-            writer.append(positions=x, velocities=v, box=box if self.model.periodic else None, features=features,
-                          virial_features=virial, energy=energy)
-            if progress is not None:
-                progress(s + 1)
+        with FrameWriter(path, self._state(), self.model.masses, self.model.topology) as writer:
+            for s in range(n_frames):
+                integrator.step(self.stride)
+                state = context.getState(positions=True, velocities=True, forces=True, energy=True)
+                x = state.getPositions(asNumpy=True)._value
+                energy = state.getPotentialEnergy()._value
+                require(np.isfinite(energy) and bool(np.isfinite(x).all()), "Ensemble.sample",
+                        f"the energy at frame {s} of segment {self.segment} is {energy} kJ/mol",
+                        "Use a shorter timestep, or equilibrate from positions without overlaps")
+                force = state.getForces(asNumpy=True)._value
+                v = state.getVelocities(asNumpy=True)._value + 0.5 * self.timestep * force * inverse_mass
+                box = state.getPeriodicBoxVectors(asNumpy=True)._value
+                features, virial = evaluator(x, box)
+                writer.append(positions=x, velocities=v, box=box if self.model.periodic else None, features=features,
+                              virial_features=virial, energy=energy)
+                if progress is not None:
+                    progress(s + 1)
+            frames = writer.close(self._learnable_energies if self.model.reevaluates else None)
         self.positions, self.velocities, self.box = x, state.getVelocities(asNumpy=True)._value, box
         self.md_steps += self._equilibration_steps() + n_frames * self.stride
         self.segment += 1
-        return writer.close()
+        return frames
 
     def state(self) -> dict[str, np.ndarray]:
         """What a resumed run needs, as plain arrays; give it to `restore`."""
@@ -206,6 +207,9 @@ class Ensemble:
         else:
             context.setVelocities(self.velocities)
         return context
+
+    def _learnable_energies(self, frames: Frames) -> np.ndarray:
+        return self.model.energies(frames).detach().numpy()
 
     def _state(self) -> State:
         coefficients = self.model.coefficients(self.temperature).detach().numpy().copy()

@@ -84,6 +84,17 @@ class GrowingArrays:
         self._buffer = []
         self._commit()
 
+    def add(self, name: str, values: np.ndarray) -> None:
+        """Add an array [S, ...] with a row for each that the directory holds, when no more rows will come."""
+        self.flush()
+        with open(self.path / f"{name}.npy", "wb") as file:
+            _write_header(file, self.n_rows, values.shape[1:])
+            file.write(np.asarray(values, dtype=float).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        self._shapes[name] = values.shape[1:]
+        self._commit()
+
     def _commit(self) -> None:
         shapes = {name: list(shape) for name, shape in self._shapes.items()}
         _write_json(self.path / INDEX,

@@ -184,8 +184,8 @@ class Target:
                 f"expected an RDF normalised by density, found {rdf.name}", "Use RDF(normalization='density')")
         model = self.ensemble.model
         density = n_pairs(model.select(rdf.selection_a), model.select(rdf.selection_b)) / _volume(self.ensemble)
-        grid, rows = _spline_of(model, columns)
-        matrix = spline_counts_matrix(rdf.edges, grid)[rows] * (density * rdf.shell_volumes)
+        term, _, splines = model.term_of(columns)
+        matrix = spline_counts_matrix(rdf.edges, term.potential.grid)[splines] * (density * rdf.shell_volumes)
         covariance = np.zeros((len(columns),) * 2) if self.sigma is None else (matrix * self.sigma**2) @ matrix.T
         return matrix @ self.values, covariance
 
@@ -194,16 +194,6 @@ def _vector(values) -> np.ndarray:
     """Numbers, an array or a tensor as a new float64 array [B]."""
     values = values.detach() if isinstance(values, Tensor) else values
     return np.asarray(values, dtype=float).reshape(-1).copy()
-
-
-def _spline_of(model, columns: np.ndarray):
-    """The SplineGrid of the term that the columns belong to, and which of its splines they are."""
-    for term in model.terms:
-        if term.columns.start <= columns[0] < term.columns.stop:
-            grid = term.potential.grid
-            return grid, (columns - term.columns.start) % grid.n_coefficients
-    raise ValueError(f"Target.spline_counts: expected columns below {model.n_features}, found {columns[0]}. "
-                     "Use columns of the Model's features.")
 
 
 def _has_features_of(frames, ensemble) -> bool:

@@ -197,13 +197,16 @@ def _volume_work(frames: Frames, pressure: float | None) -> np.ndarray:
 
 
 def _reevaluated_difference(model: Reweightable, frames: Frames) -> Tensor:
-    """U_theta(x_s) - U_ref(x_s), [S], of potentials that are evaluated without their spline."""
+    """U_theta(x_s) - U_ref(x_s), [S], of torch energies and potentials that are evaluated without their spline."""
     require(len(frames.states) == 1, "weights",
-            f"frames of {len(frames.states)} states cannot be mixed for a potential without its spline",
-            "Use the frames of one state, or exact=False")
+            f"frames of {len(frames.states)} states cannot be mixed for energies that torch evaluates (add_energy, "
+            "exact=True)", "Use the frames of one state, or exact=False")
     if frames.learnable_energies is not None:
         reference = torch.as_tensor(np.array(frames.learnable_energies))
     else:
+        require(not getattr(model, "energy_terms", None), "weights",
+                "the frames do not say what the torch energies were when they were sampled",
+                "Give learnable_energies=, what model.energies(frames) is at the parameters that sampled them")
         reference = _features(frames) @ torch.as_tensor(frames.states[0].coefficients)
     return model.energies(frames) - reference
 

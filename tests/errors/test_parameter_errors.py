@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Mistakes with learnt global parameters and torch energies: each message names what was found and what to do."""
 
+import sys
+
 import numpy as np
 import openmm
 import pytest
@@ -106,3 +108,85 @@ def test_periodic_forces_refuse_frames_without_boxes():
     model.add_parameters({"k": 1.0})
     with pytest.raises(ValueError, match=r"Forces with learnt parameters are periodic and the frames have no boxes"):
         og.weights(model, frames_of())
+
+
+# -- torch energies --
+
+class Tether(torch.nn.Module):
+    broken = False
+
+    def energy(self, positions, box):
+        return (positions**2).sum() * (torch.nan if Tether.broken else 1.0)
+
+
+class PerParticle(torch.nn.Module):
+    def energy(self, positions, box):
+        return (positions**2).sum(1)
+
+
+class Plain(torch.nn.Module):
+    def energy(self, positions, box):
+        return 1.0
+
+
+class Single(Tether):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 1)
+
+
+@pytest.mark.parametrize(("arguments", "options", "error", "message"), [
+    ((torch.nn.Linear(3, 1),), {}, TypeError, r"expected a torch module with energy\(positions, box\), found Linear"),
+    ((lambda x, box: x.sum(),), {}, TypeError, r"add_energy: expected a torch module.*found function\. Subclass torch"),
+    ((Tether(),), dict(backend="native"), ValueError, r"unknown backend 'native'; expected one of pythonforce, torchf"),
+    ((Single(),), {}, ValueError, r"must be float64, found layer\.weight, layer\.bias in other.*module\.double\(\)"),
+])
+def test_add_energy_refuses(arguments, options, error, message):
+    model = spring()
+    with pytest.raises(error, match=message):
+        model.add_energy(*arguments, **options)
+    assert model.energy_terms == [] and len(model.energy_modules) == 0
+
+
+def test_torchforce_needs_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openmmtorch", None)
+    with pytest.raises(ImportError, match=r"expected OpenMM-Torch, found none.*pip install"):
+        spring().add_energy(Tether(), backend="torchforce")
+
+
+@pytest.mark.parametrize(("module", "found"), [(PerParticle(), r"\[2\]"), (Plain(), "float")], ids=["vector", "number"])
+def test_energies_that_are_no_scalar_tensors_are_refused(module, found):
+    model = spring()
+    model.add_energy(module, periodic=False)
+    name = type(module).__name__
+    with pytest.raises(ValueError, match=rf"{name}: energy\(positions, box\) must return a scalar.*found {found}"):
+        model.energies(frames_of())
+
+
+def test_weights_refuse_frames_that_do_not_say_what_the_torch_energies_were():
+    model = spring()
+    model.add_energy(Tether(), periodic=False)
+    with pytest.raises(ValueError, match=r"do not say what the torch energies were.*learnable_energies="):
+        og.weights(model, frames_of(parameters={}))
+
+
+def test_periodic_energies_refuse_frames_without_boxes():
+    model = spring()
+    model.add_energy(Tether(), periodic=True)
+    with pytest.raises(ValueError, match=r"TorchEnergy: the energy is periodic and the frames have no boxes\. Pass"):
+        model.energies(frames_of())
+
+
+def test_frames_before_an_energy_that_stops_being_finite_stay_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(Tether, "broken", False)
+    model = spring()
+    model.add_energy(Tether(), periodic=False)
+    ensemble = og.Ensemble(model, np.zeros((2, 3)), T, stride=2, platform="Reference")
+
+    def break_after_three(done):
+        Tether.broken = done == 3
+
+    with pytest.raises((ValueError, openmm.OpenMMException), match=r"NaN|is nan kJ/mol"):
+        ensemble.sample(10, path=tmp_path / "run", progress=break_after_three)
+    assert len(og.Frames.load(tmp_path / "run")) == 3
+    assert ensemble.segment == 0 and not ensemble.positions.any()

@@ -74,14 +74,11 @@ class BoltzmannInversion:
 
 def _pair_of(target):
     columns = spline_columns(target) if isinstance(target.observable, RDF) else None
-    terms = [t for t in target.ensemble.model.terms if columns is not None
-             and t.columns.start <= columns[0] < t.columns.stop]
-    require(bool(terms) and isinstance(terms[0].potential, SplinePotential), "BoltzmannInversion",
+    term, row, _ = (None, 0, None) if columns is None else target.ensemble.model.term_of(columns)
+    require(term is not None and isinstance(term.potential, SplinePotential), "BoltzmannInversion",
             f"target {target.name} is not the RDF of one type pair of a SplinePotential",
             "Use method='gauss-newton' or a torch optimiser")
-    term = terms[0]
-    pair = term.pairs[(int(columns[0]) - term.columns.start) // term.potential.n_coefficients]
-    return term, term.potential.row(pair)
+    return term, term.potential.row(term.pairs[row])
 
 
 def _add(potential: SplinePotential, row: int, r: np.ndarray, correction: np.ndarray) -> None:

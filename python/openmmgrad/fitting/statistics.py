@@ -94,8 +94,7 @@ def _transformed_response(target, sample, w, columns) -> Response:
     beta = 1 / (KB * target.ensemble.temperature)
     phi = np.asarray(sample.frames.features)
     factor, model = target.observable, target.ensemble.model
-    (term,) = [t for t in model.terms if t.columns.start <= columns[0] < t.columns.stop]
-    splines = (columns - term.columns.start) % term.potential.n_coefficients
+    term, _, splines = model.term_of(columns)
     to_counts, blur = structure_factor_maps(np.asarray(factor.grid), len(model.select(factor.selection)),
                                             term.potential.grid, splines)
     estimate = sample.estimate(target, w)
