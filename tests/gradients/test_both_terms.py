@@ -36,12 +36,13 @@ def quadrature_frames(k=K, mass=MASS):
     return Frames(positions, State([], TEMPERATURE, parameters={"k": k}), velocities=velocities, masses=[mass])
 
 
-def correlation(model, frames, weight=True, path=True, n_steps=round(TIME / DT), dt=DT):
+def correlation(model, frames, weight=True, path=True):
     """<x(0) x(t)>, with the graph of the weight, of the path, or of both."""
     w = og.weights(model, frames)
     if not weight:
         w = og.Weights(w.w.detach())
-    trajectory = og.propagate(model, frames, dt, n_steps, stride=n_steps, platform="Reference")
+    n_steps = round(TIME / DT)
+    trajectory = og.propagate(model, frames, DT, n_steps, stride=n_steps, platform="Reference")
     x = trajectory.positions if path else trajectory.positions.detach()
     return og.expectation(x[:, 0, 0, 0] * x[:, -1, 0, 0], w).mean
 

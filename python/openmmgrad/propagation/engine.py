@@ -12,6 +12,7 @@ from ..integrators import NoseHooverChainIntegrator
 from ..model import Model
 from ..plugin import ForceDerivatives, TrajectorySweep
 from .system import copy_integrator, prepare
+from .torch_products import TorchProduct, torch_modules
 
 #: How far differences move the fastest particle, nm: near the best for double and for single precision forces.
 DISPLACEMENT = {"double": 3e-6, "single": 3e-4}
@@ -85,10 +86,12 @@ class Engine:
         self.integrator, self.context = integrator, openmm.Context(prepared.system, integrator, platform, properties)
         self.n_particles = prepared.system.getNumParticles()
         self.n_coefficients, self.n_parameters = model.n_features, len(prepared.parameters)
-        self._terms = [(term.columns, term.shape) for term in model.terms]
+        self._columns = np.concatenate([np.arange(0), *(np.r_[term.columns] for term, _ in prepared.pair_forces)])
+        self._box: np.ndarray | None = None
+        modules = torch_modules(model, temperature)
+        self.products = [TorchProduct(module, periodic, lambda: self._box) for module, periodic in modules]
         self._derivatives = self._make_derivatives(model)
         self._sweep, self.n_links = self._make_sweep()
-        self._box: np.ndarray | None = None
 
     @property
     def noisy(self) -> bool:
@@ -98,8 +101,10 @@ class Engine:
     def _make_derivatives(self, model: Model) -> ForceDerivatives:
         settings, prepared = self.settings, self._prepared
         derivatives = ForceDerivatives(self.context)
-        for built in prepared.pair_forces:
+        for _, built in prepared.pair_forces:
             derivatives.addPairForce(built.force)
+        for product in self.products:
+            derivatives.addForceProduct(product)
         derivatives.setDifferences(prepared.differenced_groups,
                                    settings.displacement or DISPLACEMENT[settings.precision])
         for name, groups, closed in prepared.parameters:
@@ -124,8 +129,8 @@ class Engine:
 
     def load(self, coefficients: np.ndarray, parameters: dict[str, float]) -> None:
         """Bring parameters into the Context: coefficients [F], kJ/mol, and global parameters by name."""
-        for built, (columns, shape) in zip(self._prepared.pair_forces, self._terms, strict=True):
-            built.set_coefficients(coefficients[columns].reshape(shape))
+        for term, built in self._prepared.pair_forces:
+            built.set_coefficients(coefficients[term.columns].reshape(term.shape))
             built.update(self.context)
         self._parameters = parameters
         self._apply_parameters()
@@ -175,5 +180,7 @@ class Engine:
 
         Rows [n + 1] say which row of g_x and g_v [rows, N, 3] is the outer cotangent of a state, -1 for none.
         """
+        of_pair_forces = np.zeros(len(self._columns))
         self._sweep.reverse(first, len(controls), np.ascontiguousarray(controls), piece.x, piece.v, piece.p, x_rows,
-                            v_rows, g_x, g_v, g.x, g.v, g.p, g.coefficients, g.parameters, g_controls)
+                            v_rows, g_x, g_v, g.x, g.v, g.p, of_pair_forces, g.parameters, g_controls)
+        g.coefficients[self._columns] += of_pair_forces

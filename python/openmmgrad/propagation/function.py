@@ -22,8 +22,8 @@ from .windows import Plan, Shown, backward, forward
 class Run:
     """One call of a Propagator: its engines with the parameters of the call, its windows, and its tensors.
 
-    ``tensors`` are, after x0, v0, coefficients, parameters and controls: parameters of torch energies (``n_energy``
-    of them, kept by the engines' ``products``), then those of ``plan.observe``.
+    After x0, v0, coefficients, parameters and controls its tensors are the ``n_energy`` parameters of torch energies,
+    in the order of the engines' ``products``, then those of ``plan.observe``.
     """
 
     engines: list[Engine]
@@ -31,7 +31,6 @@ class Run:
     plan: Plan
     boxes: np.ndarray | None
     n_energy: int
-    products: list
 
     def box(self, window: int) -> np.ndarray | None:
         """[3, 3], nm, or None."""
@@ -92,13 +91,14 @@ class PropagateFunction(torch.autograd.Function):
             outer = Shown(**{name: None if array is None else array[s] for name, array in arrays.items()})
             return backward(engine, run.plan, kept[s], outer, observed)
 
-        for product in run.products:
+        for product in (product for engine in run.engines for product in engine.products):
             product.clear()
         results = run.map(work, range(len(kept)))
         sums = [torch.from_numpy(sum(getattr(total, name) for total, _, _ in results))
                 for name in ("coefficients", "parameters")]
         g_observed = [sum(parts) for parts in zip(*(found for _, _, found in results), strict=True)]
-        g_energy = [part for product in run.products for part in product.sums]
+        g_energy = [torch.from_numpy(np.asarray(sum(parts))) for parts in zip(
+            *([part for product in engine.products for part in product.sums] for engine in run.engines), strict=True)]
         n_learnt = len(saved[1])
         return (None, _stack(total.x for total, _, _ in results), _stack(total.v for total, _, _ in results), sums[0],
                 sums[1][:n_learnt], _stack(controls for _, controls, _ in results), *g_energy, *g_observed)

@@ -22,6 +22,7 @@ from .engine import Engine, Settings
 from .function import PropagateFunction, Run
 from .path import Path
 from .system import copy_integrator
+from .torch_products import learnt_parameters, torch_modules, version
 from .windows import Plan, plan_memory
 
 
@@ -184,12 +185,12 @@ class Propagator:
             for engine in engines:
                 engine.load(*snapshot)
 
-        products = []
-        run = Run(engines, load, plan, boxes, 0, products)
+        energies = [p for module, _ in torch_modules(self.model, temperature) for p in learnt_parameters(module)]
+        run = Run(engines, load, plan, boxes, len(energies))
         observed = []
         if isinstance(self.observe, nn.Module):
             observed = [p for p in self.observe.parameters() if p.requires_grad]
-        outputs = PropagateFunction.apply(run, x0, v0, coefficients, parameters, control_values, *observed)
+        outputs = PropagateFunction.apply(run, x0, v0, coefficients, parameters, control_values, *energies, *observed)
         shown = {"positions": outputs[0], "velocities": outputs[1]} if self.observe is None else {
             "positions": None, "velocities": None, "observed": outputs[0]}
         timestep = self.integrator.getStepSize()._value
@@ -255,11 +256,12 @@ class Propagator:
 
     def _get_engines(self, n_windows: int, temperature: float, learnt: tuple[str, ...], controls: tuple[str, ...],
                      boxes: np.ndarray | None) -> list[Engine]:
+        """As many as windows run at a time; torch energies are frozen in them, and changed ones need new engines."""
         cores = os.cpu_count() or 1
         many = self.platform == "CPU" or (self.platform == "Reference" and not self.noisy)
         workers = self.workers or (min(n_windows, cores) if many else 1)
         threads = self.threads or max(1, cores // workers)
-        key = (len(self.model.terms), self.model.system.getNumForces(), learnt, controls, threads)
+        key = (len(self.model.terms), self.model.system.getNumForces(), learnt, controls, threads, version(self.model))
         self._engines = {key: self._engines.get(key, [])}
         engines = self._engines[key]
         settings = Settings(self.integrator, self.platform, threads, self.displacement, learnt, controls)

@@ -27,7 +27,7 @@ class DifferentiableSystem:
     system
         The Model's System with all learnable forces; it must live as long as its Contexts.
     pair_forces
-        The LearnablePairForces in it, one per term, in order.
+        (term, its LearnablePairForce as `backends.build` made it), in order; terms with exact=True are torch energies.
     differenced_groups
         Bits of the force groups whose derivatives are differences; 0 where all is closed form.
     parameters
@@ -59,11 +59,12 @@ def prepare(model: Model, temperature: float, parameters: Sequence[str]) -> Diff
             differenced |= 1 << groups[index]
     pair_forces = []
     for term in model.terms:
-        built = backends.build("native", term.spec)
-        built.force.setForceGroup(_LEARNABLE)
+        built = backends.build(term.backend if term.spec.exact else "native", term.spec, temperature)
+        built.force.setForceGroup(_TORCH if term.spec.exact else _LEARNABLE)
         system.addForce(built.force)
-        pair_forces.append(built)
-    for term in getattr(model, "energy_terms", ()):
+        if not term.spec.exact:
+            pair_forces.append((term, built))
+    for term in model.energy_terms:
         force = term.create_force()
         force.setForceGroup(_TORCH)
         system.addForce(force)
@@ -96,7 +97,8 @@ def _refuse(system: openmm.System) -> None:
         require("Barostat" not in kind and "Thermostat" not in kind, who,
                 f"{kind} changes the state at random inside steps, and is not differentiable",
                 "Leave it out of the Model's System: an Ensemble adds its own barostat and thermostat")
-        require("Drude" not in kind, who, f"{kind} needs an integrator that is not differentiable", "Use a System that VerletIntegrator can run")
+        require("Drude" not in kind, who, f"{kind} needs an integrator that is not differentiable",
+                "Use a System that VerletIntegrator can run")
     n = system.getNumConstraints()
     require(n == 0, who, f"the System has {n} constraints, and steps with constraints are not differentiable",
             "Create it with constraints=None, rigidWater=False; `weights` works with constraints")
