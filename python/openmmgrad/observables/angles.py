@@ -156,8 +156,8 @@ class AngleDistribution(Observable):
         """Angles in each bin, [S, B]; of a Path, their mean over its times. Neighbours count as they are weighted."""
         who, of_path = "AngleDistribution", is_path(frames)
         require(of_path or isinstance(frames, Frames), who,
-                f"expected Frames or a Path, found {type(frames).__name__}",
-                "Pass what Ensemble.sample, propagate or Frames.from_mdtraj returns", TypeError)
+                f"expected Frames, found {type(frames).__name__}",
+                "Pass the Frames of Ensemble.sample or Frames.from_mdtraj, or the Path of propagate", TypeError)
         require(positions is None or (not of_path and positions.shape == frames.positions.shape), who,
                 "positions must belong to Frames and have their shape", "Pass one [N, 3] per frame; a Path has its own")
         if of_path:

@@ -148,8 +148,8 @@ class RDF(Observable):
                 "a histogram has no gradient in the positions, and the positions require one",
                 "Pass smear= (nm), or detach them and differentiate through weights")
         require(of_path or isinstance(frames, Frames), "RDF",
-                f"expected Frames or a Path, found {type(frames).__name__}",
-                "Pass what Ensemble.sample, propagate or Frames.from_mdtraj returns", TypeError)
+                f"expected Frames, found {type(frames).__name__}",
+                "Pass the Frames of Ensemble.sample or Frames.from_mdtraj, or the Path of propagate", TypeError)
         require(positions is None or of_path or positions.shape == frames.positions.shape, "RDF",
                 f"positions must have shape {list(frames.positions.shape)}", "Pass one [N, 3] per frame")
         a, b = self._selections(frames)

@@ -74,6 +74,8 @@ def around(path: Any, array: Tensor, n: int) -> tuple[Tensor, int]:
 
 def again(f: Callable[..., Tensor], *arguments: Any) -> Tensor:
     """``f(*arguments)``; what f holds for its gradient is computed again instead of being kept."""
+    if not torch.is_grad_enabled() or not any(isinstance(x, Tensor) and x.requires_grad for x in arguments):
+        return f(*arguments)
     return checkpoint(f, *arguments, use_reentrant=False, preserve_rng_state=False)
 
 
