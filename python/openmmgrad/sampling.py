@@ -14,6 +14,7 @@ from .errors import require
 from .features import FeatureEvaluator
 from .frames import Frames, FrameWriter, State
 from .model import Model
+from .planar import IN_PLANE, planar_integrator, require_planar, start_in_plane
 from .units import BAR, KB, plain
 
 
@@ -48,13 +49,17 @@ class Ensemble:
         Three lengths or three box vectors, nm; None takes the System's own.
     friction
         1/ps.
+    dimensions
+        3, or 2: particles stay at the z they start from, to the bit, and have no velocity in z. Densities, such as
+        that of an `RDF`, then remain per volume of the box: a g(r) of the plane is the user's to normalise.
     equilibration
         Steps before the first frame of a segment; None: 10*stride at first, 2*stride after that.
 
     Raises
     ------
     ValueError, TypeError
-        For NaN or misshapen positions, T <= 0, and numbers that are not positive.
+        For NaN or misshapen positions, T <= 0, and numbers that are not positive; in 2 dimensions for pressures,
+        barostats, and constraints out of the plane.
 
     References
     ----------
@@ -64,7 +69,7 @@ class Ensemble:
     def __init__(self, model: Model, positions, temperature: float, pressure: float | None = None,
                  timestep: float = 0.002, n_frames: int = 500, stride: int = 100, platform: str = "CPU",
                  seed: int = 1, *, box=None, friction: float = 1.0, equilibration: int | None = None,
-                 threads: int | None = None, name: str | None = None) -> None:
+                 threads: int | None = None, name: str | None = None, dimensions: int = 3) -> None:
         require(isinstance(model, Model), "Ensemble", f"expected a Model, found {type(model).__name__}",
                 "Pass openmmgrad.Model(system)", error=TypeError)
         self.model = model
@@ -74,6 +79,7 @@ class Ensemble:
         self.friction = float(plain(friction, "1/ps"))
         self.n_frames, self.stride, self.seed = n_frames, stride, seed
         self.platform, self.threads, self.equilibration = platform, threads, equilibration
+        self.dimensions = dimensions
         self.positions = np.array(plain(positions, "nm"), dtype=float)
         self.velocities: np.ndarray | None = None
         self.box = _box_vectors(box, model.system)
@@ -115,7 +121,7 @@ class Ensemble:
         evaluator = FeatureEvaluator(self.model, self.box, self.threads)
         integrator = context.getIntegrator()
         integrator.step(self._equilibration_steps())
-        inverse_mass = _inverse(self.model.masses)[:, None]
+        inverse_mass = _inverse(self.model.masses)[:, None] * (1.0 if self.dimensions == 3 else IN_PLANE)
         with FrameWriter(path, self._state(), self.model.masses, self.model.topology) as writer:
             for s in range(n_frames):
                 integrator.step(self.stride)
@@ -177,6 +183,10 @@ class Ensemble:
         require(self.timestep <= 0.1, who, f"timestep is {self.timestep} ps, more than 0.1 ps",
                 "Timesteps are in ps: 2 fs is 0.002")
 
+        require(self.dimensions in (2, 3), who, f"dimensions must be 2 or 3, found {self.dimensions}", "Give 2 or 3")
+        if self.dimensions == 2:
+            require_planar(self.model.system, self.positions, self.pressure)
+
     def _segment_seed(self) -> int:
         digest = hashlib.sha256(f"{self.seed}/{self.name}/{self.segment}".encode()).digest()
         return int.from_bytes(digest[:4], "little") % (2**31 - 2) + 1
@@ -194,7 +204,8 @@ class Ensemble:
             barostat = openmm.MonteCarloBarostat(self.pressure * unit.bar, self.temperature)
             barostat.setRandomNumberSeed(seed)
             system.addForce(barostat)
-        integrator = openmm.LangevinMiddleIntegrator(self.temperature, self.friction, self.timestep)
+        kind = openmm.LangevinMiddleIntegrator if self.dimensions == 3 else planar_integrator
+        integrator = kind(self.temperature, self.friction, self.timestep)
         integrator.setRandomNumberSeed(seed)
         platform = openmm.Platform.getPlatformByName(self.platform)
         properties = {"Threads": str(self.threads)} if self.threads and self.platform == "CPU" else {}
@@ -206,6 +217,8 @@ class Ensemble:
             context.setVelocitiesToTemperature(self.temperature, seed)
         else:
             context.setVelocities(self.velocities)
+        if self.dimensions == 2:
+            start_in_plane(context, self.positions)
         return context
 
     def _learnable_energies(self, frames: Frames) -> np.ndarray:
