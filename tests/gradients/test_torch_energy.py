@@ -2,6 +2,8 @@
 """Torch energies of all positions: their forces in OpenMM, products for adjoints, and weights of stored frames."""
 
 import copy
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import openmm
@@ -125,6 +127,43 @@ def test_a_created_system_holds_the_parameters_of_its_time_and_its_copies_do():
         energy, _ = energy_and_forces(context(held, "Reference", POSITIONS))
         assert energy == pytest.approx(expected.energy(tensor(POSITIONS), None).item(), rel=1e-12)
     assert module.a.requires_grad
+
+
+class Recorded(openmm.CustomExternalForce):
+    """Takes the place of OpenMM-Torch's TorchForce and keeps what it was given."""
+
+    def __init__(self, module):
+        super().__init__("0")
+        self.module = module
+
+    def setUsesPeriodicBoundaryConditions(self, periodic):
+        self.periodic = periodic
+
+
+class Branching(torch.nn.Module):
+    """Its recording holds one branch only."""
+
+    def energy(self, positions, box):
+        return positions.sum() if positions[0, 0] > positions[1, 0] else -positions.sum()
+
+
+@pytest.mark.parametrize("box", [None, TRICLINIC], ids=["non-periodic", "triclinic"])
+def test_torchforce_is_given_a_recording_of_the_energy(monkeypatch, box):
+    monkeypatch.setitem(sys.modules, "openmmtorch", SimpleNamespace(TorchForce=Recorded))
+    module = Embedded()
+    model = a_model(module, box, backend="torchforce", force_group=2)
+    force = model.energy_terms[0].create_force()
+    cell = () if box is None else (tensor(box),)
+    found = force.module(tensor(POSITIONS), *cell)
+    assert found.item() == pytest.approx(module.energy(tensor(POSITIONS), *(cell or (None,))).item(), rel=1e-12)
+    assert (force.periodic, force.getForceGroup()) == (box is not None, 2)
+
+
+def test_an_energy_that_cannot_be_recorded_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openmmtorch", SimpleNamespace(TorchForce=Recorded))
+    model = a_model(Branching(), backend="torchforce")
+    with pytest.raises(ValueError, match=r"torchforce: Branching: its recording differs.*backend='pythonforce'"):
+        model.energy_terms[0].create_force()
 
 
 # -- products for adjoints --
