@@ -2,6 +2,7 @@
 #ifndef OPENMMGRAD_TRAJECTORYSWEEP_H_
 #define OPENMMGRAD_TRAJECTORYSWEEP_H_
 
+#include "ConstraintAdjoint.h"
 #include "ForceDerivatives.h"
 #include "NoseHooverChain.h"
 #include "internal/windowsExportOpenMMGrad.h"
@@ -20,8 +21,8 @@ namespace OpenMMGrad {
  *     NoseHooverChain   velocity Verlet between two half steps of the chain
  *
  * Velocities of the first two are half a step behind the positions: start() makes them from velocities at the positions'
- * time, v(-1/2) = v - dt/2 F(x)/m. A CMMotionRemover acts before the kick of its steps. Arrays of positions, velocities
- * and cotangents are [step][particle][3].
+ * time, v(-1/2) = v - dt/2 F(x)/m. A CMMotionRemover acts before the kick of its steps. With constraints (Verlet only) x'
+ * is constrained, and v' = (x' - x)/dt. Arrays of positions, velocities and cotangents are [step][particle][3].
  */
 class OPENMMGRAD_EXPORT TrajectorySweep {
 public:
@@ -53,7 +54,7 @@ public:
              double* momenta);
     /**
      * The adjoint of run(), and of start() if it began the window.
-     * @param positions, velocities, momenta  as run() left them; velocities are read by NoseHoover only
+     * @param positions, velocities, momenta  as run() left them; velocities are read by NoseHoover and with constraints
      * @param positionRows, velocityRows      for steps 0 .. numSteps: the row of its cotangent, or -1
      * @param gPositions, gVelocities         cotangents that come from outside, [row][particle][3]
      * @param gx, gv, gMomenta                in: cotangents of the last state; out: of the first
@@ -70,6 +71,8 @@ private:
     void setControlValues(const double* values);
     void addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls);
     void addCotangent(int row, const double* given, Vectors& cotangent) const;
+    void pullBackConstraints(const Vectors& before, const Vectors& velocities, const Vectors& after, bool removes,
+                             Vectors& gx, Vectors& gv);
     bool removesMotion(int step) const;
     void removeMotion(Vectors& velocities) const;
     void pullBackMotionRemoval(Vectors& gv) const;
@@ -83,10 +86,11 @@ private:
     Scheme scheme;
     double timestep, friction, totalMass;
     NoseHooverChain chain;
+    ConstraintAdjoint constraints;
     std::vector<int> controls;
     std::vector<int> removalFrequencies;
     std::vector<double> masses, inverseMasses;
-    Vectors product;
+    Vectors product, heldForBefore;
     std::vector<double> coefficients, parameterProducts, parameterSums;
 };
 

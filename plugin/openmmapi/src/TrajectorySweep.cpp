@@ -37,7 +37,8 @@ string momentumName(int k) { return "p" + to_string(k + 1); }
 
 TrajectorySweep::TrajectorySweep(ForceDerivatives& derivatives, Scheme scheme, double friction)
     : derivatives(derivatives), context(derivatives.getContext()), scheme(scheme),
-      timestep(context.getIntegrator().getStepSize()), friction(friction), totalMass(0) {
+      timestep(context.getIntegrator().getStepSize()), friction(friction), totalMass(0),
+      constraints(context.getSystem()) {
     const System& system = context.getSystem();
     for (int i = 0; i < system.getNumParticles(); i++) {
         const double mass = system.getParticleMass(i);
@@ -124,6 +125,28 @@ void TrajectorySweep::addCotangent(int row, const double* given, Vectors& cotang
         cotangent[i] += added[i];
 }
 
+void TrajectorySweep::pullBackConstraints(const Vectors& before, const Vectors& velocities, const Vectors& after,
+                                          bool removes, Vectors& gx, Vectors& gv) {
+    // From cotangents of x' and v' = (x' - x)/dt to those of an unconstrained step that ends in the same place: of
+    // y = x + dt u and u = v + dt F/m, where gy = h and gu = 0. What reaches x otherwise is returned through gx after it
+    // has been split: gx = h for y, and the rest is held in heldForBefore until the kick is done.
+    const size_t n = before.size();
+    Vectors v = velocities, free = before, g(n);
+    derivatives.setPositions(before);
+    const State state = context.getState(State::Forces);
+    if (removes)
+        removeMotion(v);
+    heldForBefore.assign(n, Vec3());
+    for (size_t i = 0; i < n; i++) {
+        free[i] += (v[i] + state.getForces()[i] * (timestep * inverseMasses[i])) * timestep;
+        g[i] = gx[i] + gv[i] / timestep;
+        heldForBefore[i] -= gv[i] / timestep;
+    }
+    constraints.pullBack(before, free, after, g, heldForBefore);
+    gx = g;
+    gv.assign(n, Vec3());
+}
+
 bool TrajectorySweep::removesMotion(int step) const {
     return any_of(removalFrequencies.begin(), removalFrequencies.end(),
                   [step](int frequency) { return step % frequency == 0; });
@@ -155,6 +178,7 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
     const int n = getNumParticles(), links = getNumChainMomenta();
     const size_t size = 3 * n;
     Vectors gx = load(gxOut, n), gv = load(gvOut, n), pending(n);
+    heldForBefore.assign(n, Vec3());
     vector<double> gMomenta(gMomentaOut, gMomentaOut + links);
     coefficients.assign(derivatives.getNumCoefficients(), 0.0);
     parameterSums.assign(derivatives.getNumParameters(), 0.0);
@@ -178,6 +202,11 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
     }
     const double damping = scheme == LangevinMiddle ? std::exp(-friction * timestep) : 1.0;
     for (int step = numSteps - 1; step >= 0; step--) {
+        const bool removes = removesMotion(firstStep + step);
+        setControlValues(controlValues + step * controls.size());
+        if (!constraints.empty())
+            pullBackConstraints(load(positions + step * size, n), load(velocities + step * size, n),
+                                load(positions + (step + 1) * size, n), removes, gx, gv);
         Vectors w(n);
         for (int i = 0; i < n; i++) {
             if (inverseMasses[i] == 0)
@@ -187,7 +216,6 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
         }
         gv = w;
         Vectors direction = scaled(w, scheme == NoseHoover ? 0.5 * timestep : timestep);
-        const bool removes = removesMotion(firstStep + step);
         if (scheme == NoseHoover) {
             Vectors v = load(velocities + step * size, n);
             if (removes)
@@ -207,11 +235,9 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
             pending.assign(n, Vec3());
         for (int i = 0; i < n; i++)
             direction[i] += pending[i];
-        const double* values = controlValues + step * controls.size();
-        setControlValues(values);
         addKick(load(positions + step * size, n), direction, gx, gControls + step * controls.size());
         for (int i = 0; i < n; i++)
-            gx[i] += earlier[i];
+            gx[i] += earlier[i] + heldForBefore[i];
     }
     store(gx, gxOut);
     store(gv, gvOut);

@@ -80,7 +80,7 @@ class Engine:
         self._prepared = prepared  # owns the forces
         if box is not None:
             prepared.system.setDefaultPeriodicBoxVectors(*box)
-        integrator = copy_integrator(settings.integrator, None)
+        integrator = copy_integrator(settings.integrator, None, prepared.system)
         platform = openmm.Platform.getPlatformByName(settings.platform)
         properties = {"Threads": str(settings.threads)} if settings.threads and settings.platform == "CPU" else {}
         self.integrator, self.context = integrator, openmm.Context(prepared.system, integrator, platform, properties)

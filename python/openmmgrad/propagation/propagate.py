@@ -71,7 +71,8 @@ class Propagator:
     n_steps, stride
         Steps of a window, and steps between two shown states: T = n_steps // stride + 1, the first is the frame.
     integrator
-        A VerletIntegrator (default), a LangevinMiddleIntegrator or an `openmmgrad.NoseHooverChainIntegrator`.
+        A VerletIntegrator (default), a LangevinMiddleIntegrator or an `openmmgrad.NoseHooverChainIntegrator`. Rigid
+        constraints are differentiated exactly with VerletIntegrator, and refused with the others.
     observe
         f(x, v) of pieces [T', N, 3] of one window -> [T', ...]: kept in place of positions and velocities. Each time
         is on its own; a piece may hold any number. An `nn.Module` where it has parameters to learn.
@@ -133,7 +134,8 @@ class Propagator:
         require(platform in names, who, f"platform {platform!r} is not available; found {', '.join(names)}",
                 "Choose one of those")
         self.model = model
-        self.integrator = copy_integrator(integrator, None if timestep is None else float(plain(timestep, "ps")))
+        step = None if timestep is None else float(plain(timestep, "ps"))
+        self.integrator = copy_integrator(integrator, step, model.system)
         self.noisy = isinstance(self.integrator, openmm.LangevinMiddleIntegrator)
         require(not (self.noisy and two_sided), who, "a LangevinMiddleIntegrator cannot run backwards in time",
                 "Use Verlet, or two_sided=False")
@@ -171,10 +173,11 @@ class Propagator:
                        if self.model.global_parameters[name].requires_grad and name not in controls)
         half_step = not isinstance(self.integrator, NoseHooverChainIntegrator)
         branches = n_windows * (2 if self.two_sided else 1)
-        keep_velocities = self.observe is not None or not half_step
+        constrained = self.model.system.getNumConstraints() > 0
+        keep_velocities = self.observe is not None or not half_step or constrained
         every, kept_bytes = plan_memory(self.n_steps, self.model.n_particles, branches, keep_velocities, self.memory,
                                         self.checkpoint_every)
-        plan = Plan(self.n_steps, self.stride, self.two_sided, half_step, every, keep_velocities,
+        plan = Plan(self.n_steps, self.stride, self.two_sided, half_step, every, keep_velocities, constrained,
                     self.max_reverse_steps, self.observe, self.seed)
         engines = self._get_engines(n_windows, temperature, learnt, tuple(controls), boxes)
         coefficients = self.model.coefficients(temperature)

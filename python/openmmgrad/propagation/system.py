@@ -15,6 +15,7 @@ from ..global_parameters import analytic, forces_of, request_derivatives, set_de
 from ..integrators import NoseHooverChainIntegrator
 from ..model import Model
 
+CONSTRAINT_TOLERANCE = 1e-10  # relative: constraints that are not met leave errors in the gradient
 _LEARNABLE, _TORCH, _OTHERS = 0, 1, 2  # force groups; forces with differenced parameters have groups from 3
 
 
@@ -99,13 +100,11 @@ def _refuse(system: openmm.System) -> None:
                 "Leave it out of the Model's System: an Ensemble adds its own barostat and thermostat")
         require("Drude" not in kind, who, f"{kind} needs an integrator that is not differentiable",
                 "Use a System that VerletIntegrator can run")
-    n = system.getNumConstraints()
-    require(n == 0, who, f"the System has {n} constraints, and steps with constraints are not differentiable",
-            "Create it with constraints=None, rigidWater=False; `weights` works with constraints")
 
 
-def copy_integrator(integrator: openmm.Integrator | None, timestep: float | None) -> openmm.Integrator:
-    """A fresh integrator of the same kind; only those whose discrete steps have an adjoint here."""
+def copy_integrator(integrator: openmm.Integrator | None, timestep: float | None,
+                    system: openmm.System) -> openmm.Integrator:
+    """A fresh integrator of the same kind; only those whose discrete steps of this System have an adjoint here."""
     who = "propagate"
     remedy = "Pass a VerletIntegrator, a LangevinMiddleIntegrator or openmmgrad.NoseHooverChainIntegrator"
     if integrator is None:
@@ -115,11 +114,16 @@ def copy_integrator(integrator: openmm.Integrator | None, timestep: float | None
     require(0 < step < float("inf"), who, f"the timestep must be positive, found {step} ps", "Give it in ps")
     require(integrator.getIntegrationForceGroups() == 0xFFFFFFFF or integrator.getIntegrationForceGroups() == -1, who,
             "the integrator leaves out force groups", "Use one that integrates all forces")
+    if type(integrator) is openmm.VerletIntegrator:
+        copied = openmm.VerletIntegrator(step)
+        copied.setConstraintTolerance(min(CONSTRAINT_TOLERANCE, integrator.getConstraintTolerance()))
+        return copied
+    n = system.getNumConstraints()
+    require(n == 0, who, f"the System has {n} constraints, which are differentiable with VerletIntegrator only",
+            "Use that, or create the System with constraints=None, rigidWater=False; `weights` works with constraints")
     if isinstance(integrator, NoseHooverChainIntegrator):
         return NoseHooverChainIntegrator(integrator.temperature, step, integrator.degrees_of_freedom,
                                          integrator.chain_masses)
-    if type(integrator) is openmm.VerletIntegrator:
-        return openmm.VerletIntegrator(step)
     require(type(integrator) is openmm.LangevinMiddleIntegrator, who,
             f"the steps of {type(integrator).__name__} are not differentiable", remedy, error=TypeError)
     return openmm.LangevinMiddleIntegrator(integrator.getTemperature(), integrator.getFriction(), step)

@@ -34,6 +34,8 @@ class Plan:
         Steps between checkpoints; None keeps all positions.
     keep_velocities
         Whether all velocities must be kept, too, or be run again.
+    constrained
+        Whether the System has constraints.
     max_reverse_steps
         The reverse sweep stops after so many steps.
     observe
@@ -48,6 +50,7 @@ class Plan:
     half_step: bool
     every: int | None
     keep_velocities: bool
+    constrained: bool
     max_reverse_steps: int
     observe: Callable[[Tensor, Tensor], Tensor] | None
     seed: int
@@ -104,6 +107,7 @@ class Kept:
     """What is kept of one direction of one window for the reverse sweep."""
 
     box: np.ndarray | None
+    v0: np.ndarray
     controls: np.ndarray
     seed: int
     starts: list[State] = field(default_factory=list)
@@ -144,7 +148,7 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
     for direction in plan.directions:
         n = max(span.first + span.n for span in plan.pieces(direction))
         values = controls if len(controls) == n else np.zeros((n, controls.shape[1]))
-        branch = Kept(box, values, _seed(plan.seed, window))
+        branch = Kept(box, v0, values, _seed(plan.seed, window))
         _begin(engine, branch, 0, plan)
         state = engine.start(x0, direction * v0, values)
         if plan.every is None:
@@ -160,7 +164,7 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
             piece = engine.run(span.first, values[span.first:span.first + span.n], state, x, v)
             _require_finite(piece, window, span)
             branch.p.append(piece.p if plan.every is None else None)
-            _show(plan, span, direction, piece, shown)
+            _show(plan, span, direction, piece, branch.v0, shown)
             state = piece.last
         kept.append(branch)
     return kept
@@ -184,12 +188,16 @@ def backward(engine: Engine, plan: Plan, kept: list[Kept], g: Shown, observed: l
                 carry.x[:], carry.v[:] = 0.0, 0.0
                 break
             piece = _recall(engine, plan, branch, span, index)
-            g_x, g_v = _outer(plan, span, direction, piece, g, observed, g_observed)
+            g_x, g_v = _outer(plan, span, direction, piece, branch.v0, g, observed, g_observed)
             begin = max(last_kept - span.first, 0)
             part = Piece(piece.x[begin:], piece.v[begin:], piece.p[begin:])
             steps = slice(span.first + begin, span.first + span.n)
-            engine.reverse(steps.start, branch.controls[steps], part, span.rows(span.x_at, begin),
-                           span.rows(span.v_at, begin), g_x, g_v, carry, g_controls[steps])
+            x_rows, v_rows = span.rows(span.x_at, begin), span.rows(span.v_at, begin)
+            if _shows_constrained_start(plan, span, direction) and begin == 0:
+                g_v, v_rows, on_v0 = _pull_back_start(g_v, v_rows)
+                total.v += on_v0
+            engine.reverse(steps.start, branch.controls[steps], part, x_rows, v_rows, g_x, g_v, carry,
+                           g_controls[steps])
             if begin > 0:
                 carry.x[:], carry.v[:] = 0.0, 0.0
                 break
@@ -212,19 +220,41 @@ def _recall(engine: Engine, plan: Plan, branch: Kept, span: Span, index: int) ->
     return Piece(branch.x[states], v, branch.p[index])
 
 
-def _show(plan: Plan, span: Span, direction: int, piece: Piece, shown: Shown) -> None:
+def _shows_constrained_start(plan: Plan, span: Span, direction: int) -> bool:
+    return plan.constrained and direction > 0 and span.first == 0
+
+
+def _velocities(plan: Plan, span: Span, direction: int, piece: Piece, v0: np.ndarray) -> np.ndarray:
+    """Those that a span shows. With constraints, v(-1/2) is 2 v(0) - v(1/2): the integrator's has parts along them."""
+    v = direction * piece.v[span.v_at]
+    if _shows_constrained_start(plan, span, direction):
+        v[0] = 2 * v0 - piece.v[1]
+    return v
+
+
+def _pull_back_start(g_v: np.ndarray, v_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The adjoint of v(-1/2) = 2 v(0) - v(1/2): cotangents without its own, their rows, and what v(0) gets."""
+    own, rows = g_v[0].copy(), v_rows.copy()
+    if rows[1] < 0:
+        g_v, rows[1] = np.concatenate([g_v, np.zeros_like(g_v[:1])]), len(g_v)
+    g_v[rows[1]] -= own
+    rows[0] = -1
+    return g_v, rows, 2 * own
+
+
+def _show(plan: Plan, span: Span, direction: int, piece: Piece, v0: np.ndarray, shown: Shown) -> None:
     if plan.observe is None:
         if shown.x.base is None or not np.shares_memory(shown.x, piece.x):
             shown.x[span.shown] = piece.x[span.x_at]
-        shown.v[span.shown] = direction * piece.v[span.v_at]
+        shown.v[span.shown] = _velocities(plan, span, direction, piece, v0)
     elif len(span.shown):
         with torch.no_grad():
-            x, v = piece.x[span.x_at], direction * piece.v[span.v_at]
+            x, v = piece.x[span.x_at], _velocities(plan, span, direction, piece, v0)
             values = plan.observe(torch.from_numpy(x), torch.from_numpy(v))
         shown.values[span.shown] = values.numpy()
 
 
-def _outer(plan: Plan, span: Span, direction: int, piece: Piece, g: Shown, observed: list[Tensor],
+def _outer(plan: Plan, span: Span, direction: int, piece: Piece, v0: np.ndarray, g: Shown, observed: list[Tensor],
            g_observed: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     """Cotangents of the positions and velocities that a span shows, [rows, N, 3] each."""
     if plan.observe is None:
@@ -236,7 +266,7 @@ def _outer(plan: Plan, span: Span, direction: int, piece: Piece, g: Shown, obser
         return np.zeros((0, *piece.x.shape[1:])), np.zeros((0, *piece.x.shape[1:]))
     with torch.enable_grad():
         x = torch.from_numpy(piece.x[span.x_at]).requires_grad_()
-        v = torch.from_numpy(direction * piece.v[span.v_at]).requires_grad_()
+        v = torch.from_numpy(_velocities(plan, span, direction, piece, v0)).requires_grad_()
         values = plan.observe(x, v)
         if not values.requires_grad:
             return np.zeros(x.shape), np.zeros(x.shape)
