@@ -87,8 +87,7 @@ class Model(LearntParameters, TorchEnergies, nn.Module):
     @property
     def masses(self) -> np.ndarray:
         """Particle masses, [N], amu; virtual sites and frozen particles have 0."""
-        unit = openmm.unit.dalton
-        return np.array([self.system.getParticleMass(i).value_in_unit(unit) for i in range(self.n_particles)])
+        return np.array([self.system.getParticleMass(i)._value for i in range(self.n_particles)])
 
     @property
     def periodic(self) -> bool:
@@ -241,13 +240,16 @@ class Model(LearntParameters, TorchEnergies, nn.Module):
         ValueError
             If the columns do not belong to one type pair.
         """
-        columns = np.asarray(columns, dtype=int)
+        columns, remedy = np.asarray(columns, dtype=int), "Use columns of the Model's features"
+        outside = columns[(columns < 0) | (columns >= self.n_features)]
+        require(len(outside) == 0, "Model.term_of",
+                f"expected columns below {self.n_features}, found {next(iter(outside.tolist()), None)}", remedy)
         for term in self.terms:
             row, splines = np.divmod(columns - term.columns.start, term.potential.n_coefficients)
             if len(columns) and (row == row[0]).all() and 0 <= row[0] < len(term.pairs):
                 return term, int(row[0]), splines
-        raise ValueError(f"Model.term_of: expected columns of one type pair below {self.n_features}, found "
-                         f"{columns[:3].tolist()}. Use columns of the Model's features.")
+        found = f"{columns.min()} to {columns.max()}" if len(columns) else "none"
+        raise ValueError(f"Model.term_of: expected columns of one type pair, found {found}. {remedy}.")
 
     def select(self, selection) -> np.ndarray:
         """Indices of a selection: None for all, an mdtraj selection string, indices or a boolean mask."""

@@ -343,6 +343,7 @@ def test_coefficient_columns_belong_to_one_term():
     assert (term, row, splines.tolist()) == (model.terms[0], 1, [3, 5])
     term, row, splines = model.term_of(np.arange(72, 88))
     assert (term, row, splines.tolist()) == (model.terms[1], 0, list(range(16)))
-    for columns in ([23, 24], [88], [-1], []):
-        with pytest.raises(ValueError, match=r"Model\.term_of: expected columns of one type pair below 88"):
+    for columns, message in (([23, 24], "of one type pair, found 23 to 24"), ([88], "below 88, found 88"),
+                             ([5, -1], "below 88, found -1"), ([], "of one type pair, found none")):
+        with pytest.raises(ValueError, match=rf"Model\.term_of: expected columns {message}\. Use columns of"):
             model.term_of(columns)
