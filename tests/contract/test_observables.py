@@ -37,7 +37,11 @@ MAKERS = {
     "StructureFactor of neutrons": lambda box: og.StructureFactor(
         None, q_max=15.0, box=box, radiation="neutron", elements=["O"] * 4 + ["D"] * 8),
     "Pressure": lambda box: og.Pressure(a_model()),
+    "AngleDistribution": lambda box: og.AngleDistribution.of_neighbors([0, 1, 2, 3], None, cutoff=0.9, bins=30),
+    "AngleDistribution smeared": lambda box: og.AngleDistribution.of_neighbors(
+        [0, 1, 2, 3], None, cutoff=0.75, bins=30, smear=5.0, cutoff_smear=0.02, solid_angle=True),
 }
+OF_PATHS = {og.VACF, og.MSD, og.SelfDiffusion}  # see test_path.py
 
 
 @pytest.fixture(params=BOXES, ids=str)
@@ -66,8 +70,8 @@ def positions(box):
 def test_every_observable_is_here():
     made = {type(make(BOXES["cubic"])) for make in MAKERS.values()}
     exported = {c for c in vars(observables).values() if inspect.isclass(c) and issubclass(c, Observable)}
-    assert exported - {Observable} == made
-    assert {c for c in Observable.__subclasses__() if c.__module__.startswith("openmmgrad.")} == made
+    assert exported - {Observable} == made | OF_PATHS
+    assert {c for c in Observable.__subclasses__() if c.__module__.startswith("openmmgrad.")} == made | OF_PATHS
 
 
 def test_values_are_one_row_per_frame_on_the_grid(observable, positions, box):
@@ -82,9 +86,9 @@ def test_grid_unit_and_names_are_given(observable):
     assert isinstance(observable.grid, np.ndarray)
     assert observable.grid.dtype == np.float64
     assert np.all(np.diff(observable.grid) > 0)
-    assert observable.unit in ("1", "bar")
+    assert observable.unit in ("1", "bar", "1/degree")
     assert observable.name
-    assert len(observable.grid) == 1 or "nm" in observable.axis
+    assert len(observable.grid) == 1 or "nm" in observable.axis or "degrees" in observable.axis
 
 
 def moved(change, positions, box):

@@ -25,19 +25,17 @@ def crystal(basis, cells, a):
     return Frames(positions, STATE, boxes=np.eye(3) * cells * a)
 
 
-def counted(adf, frames):
-    """{angle: how many per atom}, of bins that have any."""
-    counts = adf.angle_counts(frames)[0].numpy() / frames.n_atoms
-    return {round(float(adf.grid[b])): round(float(counts[b]), 9) for b in np.flatnonzero(counts)}
-
-
-def test_angles_of_crystals():
-    """FCC: 66 angles among 12 neighbours; diamond: 6 of 109.47 degrees among 4."""
-    wide = {"bins": 91}  # bins whose middles are 0.99, 2.97, ...: none of the angles is on an edge
-    fcc = counted(AngleDistribution.of_neighbors(None, None, cutoff=0.42, **wide), crystal(FCC, 3, 0.5))
-    assert fcc == {60: 24.0, 90: 12.0, 120: 24.0, 179: 6.0}
-    diamond = counted(AngleDistribution.of_neighbors(None, None, cutoff=0.26, **wide), crystal(DIAMOND, 2, 0.5))
-    assert diamond == {109: 6.0}
+@pytest.mark.parametrize(("basis", "cells", "cutoff", "expected"), [
+    (FCC, 3, 0.42, {60.0: 24, 90.0: 12, 120.0: 24, 180.0: 6}),  # of 12 neighbours
+    (DIAMOND, 2, 0.26, {np.degrees(np.arccos(-1 / 3)): 6}),  # of 4
+], ids=["fcc", "diamond"])
+def test_angles_of_crystals(basis, cells, cutoff, expected):
+    adf = AngleDistribution.of_neighbors(None, None, cutoff, bins=181)  # none of the angles is on an edge
+    frames = crystal(basis, cells, a=0.5)
+    counts = np.zeros(181)
+    for angle, number in expected.items():
+        counts[np.searchsorted(adf.edges, angle - 1e-6) - 1] = number
+    assert (adf.angle_counts(frames)[0] / frames.n_atoms).tolist() == counts.tolist()
 
 
 def test_directions_at_random_have_a_density_of_one_in_solid_angle():

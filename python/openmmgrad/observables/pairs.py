@@ -31,7 +31,7 @@ def check_reach(boxes: np.ndarray, reach: float, who: str) -> None:
     limit = float(widths(boxes).min()) / 2
     require(reach <= limit * (1 + 1e-9), who,
             f"distances up to {reach:.6g} nm must not exceed half the smallest box width ({limit:.6g} nm)",
-            "Use a smaller r_max or a larger box")
+            "Use a smaller r_max or cutoff, or a larger box")
 
 
 def enclosing_box(positions: np.ndarray, reach: float) -> np.ndarray:

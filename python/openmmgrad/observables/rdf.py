@@ -141,7 +141,7 @@ class RDF(Observable):
         """Distinct pairs in each bin, [S, B]; of a Path, their mean over its times."""
         of_path = is_path(frames)
         if of_path:
-            require(positions is None, "RDF", "a Path has its own positions, found others", "Leave positions= out")
+            require(positions is None, "RDF", "positions belong to Frames, and a Path has its own", "Leave them out")
             positions = array_of(frames, "positions", "RDF")[:, ::self.every]
         requires_grad = any(isinstance(x, Tensor) and x.requires_grad for x in (frames, positions))
         require(not requires_grad or self.smear is not None, "RDF",
