@@ -79,13 +79,9 @@ def plain(value: Any, unit: str) -> Any:
     >>> plain(0.9, "nm")
     0.9
     """
-    require(
-        value is not None and not isinstance(value, bool | str),
-        "units.plain",
-        f"expected a number, array or Quantity in {unit}, found {value!r}",
-        f"Give a number in {unit}.",
-        TypeError,
-    )
+    if value is None or isinstance(value, bool | str):
+        text = f"expected a number, array or Quantity in {unit}, found {value!r}"
+        require(False, "units.plain", text, f"Give a number in {unit}.", TypeError)
     if hasattr(value, "value_in_unit_system"):
         expected = _openmm_unit(unit)
         require(

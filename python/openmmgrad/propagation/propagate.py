@@ -88,7 +88,7 @@ class Propagator:
         positions if they fit into ``memory`` bytes, else the square root of n_steps. ``path.memory`` says what was
         done. A LangevinMiddleIntegrator draws other noise from each checkpoint on.
     displacement
-        Of the fastest particle in differences, nm. Default: 3e-6 on Reference, 3e-4 elsewhere.
+        Of the fastest particle in differences, nm. Default: 1e-4; 3e-6 on Reference, where no Ewald sum meets a cutoff.
     seed
         Of a LangevinMiddleIntegrator's noise: equal seeds give equal noise, window by window (with equal ``threads``).
     temperature
@@ -133,7 +133,7 @@ class Propagator:
         names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
         require(platform in names, who, f"platform {platform!r} is not available; found {', '.join(names)}",
                 "Choose one of those")
-        self.model = model
+        self.model, self._masses = model, model.masses
         step = None if timestep is None else float(plain(timestep, "ps"))
         self.integrator = copy_integrator(integrator, step, model.system)
         self.noisy = isinstance(self.integrator, openmm.LangevinMiddleIntegrator)
@@ -198,7 +198,7 @@ class Propagator:
             "positions": None, "velocities": None, "observed": outputs[0]}
         timestep = self.integrator.getStepSize()._value
         times = (np.arange(plan.n_shown) - plan.origin) * self.stride * timestep
-        return Path(**shown, times=times, timestep=timestep, stride=self.stride, masses=self.model.masses, boxes=boxes,
+        return Path(**shown, times=times, timestep=timestep, stride=self.stride, masses=self._masses, boxes=boxes,
                     topology=self.model.topology, temperature=temperature, half_step=half_step,
                     memory={"bytes": kept_bytes, "checkpoint_every": every})
 

@@ -72,6 +72,13 @@ def prepare(model: Model, temperature: float, parameters: Sequence[str]) -> Diff
     return DifferentiableSystem(system, pair_forces, differenced, by_name)
 
 
+def sums_over_ewald(system: openmm.System) -> bool:
+    """Whether a force has an Ewald sum in real space: it jumps at its cutoff, by about the Ewald tolerance."""
+    methods = (openmm.NonbondedForce.Ewald, openmm.NonbondedForce.PME, openmm.NonbondedForce.LJPME)
+    return any(isinstance(force, openmm.NonbondedForce) and force.getNonbondedMethod() in methods
+               for force in system.getForces())
+
+
 def _sort_into_groups(system: openmm.System, parameters: Sequence[str]) -> list[int]:
     """The new force group of each Force: Forces with the same parameters that need differences share one."""
     differenced = [name for name in parameters if not analytic(system, name)]
