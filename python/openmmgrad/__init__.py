@@ -21,7 +21,7 @@ from .fourier import potential_from_structure_factor, rdf_from_structure_factor
 from .frames import Frames, FrameWriter, State
 from .integrators import NoseHooverChainIntegrator
 from .model import Model
-from .observables import RDF, Pressure, StructureFactor
+from .observables import MSD, RDF, VACF, AngleDistribution, Pressure, SelfDiffusion, StructureFactor
 from .plugin import LearnablePairForce
 from .potentials import (
     Buckingham,
@@ -48,11 +48,11 @@ from .weights import Weights, weights
 __version__ = "0.1.0"
 
 __all__ = [
-    "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
-    "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential",
-    "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure", "Propagator", "RDF",
-    "ReducedUnits", "SoftSphere", "SplinePotential",
-    "State", "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa", "bead_fluid", "chi2",
+    "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
+    "History", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD", "Model",
+    "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure",
+    "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State",
+    "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa", "bead_fluid", "chi2",
     "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
     "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
 ]

@@ -9,10 +9,11 @@ import pytest
 import openmmgrad as og
 
 NOUNS = [
-    "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames", "History",
-    "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "Model", "ModulePotential", "Morse",
-    "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure", "Propagator", "RDF", "ReducedUnits", "SoftSphere", "SplinePotential", "State",
-    "StructureFactor", "SumPotential", "Target", "Weights", "Yukawa",
+    "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
+    "History", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD", "Model",
+    "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure",
+    "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State",
+    "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa",
 ]
 VERBS = [
     "bead_fluid", "chi2", "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
