@@ -82,7 +82,7 @@ class Ensemble:
         self.dimensions = dimensions
         self.positions = np.array(plain(positions, "nm"), dtype=float)
         self.velocities: np.ndarray | None = None
-        self.box = _box_vectors(box, model.system)
+        self.box = box_vectors(box, model.system)
         self.segment = 0
         self.md_steps = 0
         self.name = name or f"{self.temperature:g} K"
@@ -131,8 +131,7 @@ class Ensemble:
                 require(np.isfinite(energy) and bool(np.isfinite(x).all()), "Ensemble.sample",
                         f"the energy at frame {s} of segment {self.segment} is {energy} kJ/mol",
                         "Use a shorter timestep, or equilibrate from positions without overlaps")
-                force = state.getForces(asNumpy=True)._value
-                v = state.getVelocities(asNumpy=True)._value + 0.5 * self.timestep * force * inverse_mass
+                v = self._on_step_velocities(context, state, inverse_mass)
                 box = state.getPeriodicBoxVectors(asNumpy=True)._value
                 features, virial = evaluator(x, box)
                 writer.append(positions=x, velocities=v, box=box if self.model.periodic else None, features=features,
@@ -221,6 +220,18 @@ class Ensemble:
             start_in_plane(context, self.positions)
         return context
 
+    def _on_step_velocities(self, context: openmm.Context, state: openmm.State, inverse_mass: np.ndarray) -> np.ndarray:
+        """[N, 3], nm/ps, at the time of the positions: half a kick later, and along no constraint."""
+        behind = state.getVelocities(asNumpy=True)._value
+        v = behind + 0.5 * self.timestep * state.getForces(asNumpy=True)._value * inverse_mass
+        if self.model.system.getNumConstraints() == 0:
+            return v
+        context.setVelocities(v)
+        context.applyVelocityConstraints(1e-8)
+        v = context.getState(velocities=True).getVelocities(asNumpy=True)._value
+        context.setVelocities(behind)
+        return v
+
     def _learnable_energies(self, frames: Frames) -> np.ndarray:
         return self.model.energies(frames).detach().numpy()
 
@@ -234,7 +245,7 @@ def _inverse(masses: np.ndarray) -> np.ndarray:
     return np.divide(1.0, masses, out=np.zeros_like(masses), where=masses > 0)
 
 
-def _box_vectors(box, system: openmm.System) -> np.ndarray:
+def box_vectors(box, system: openmm.System) -> np.ndarray:
     if box is None:
         vectors = [v.value_in_unit(unit.nanometer) for v in system.getDefaultPeriodicBoxVectors()]
         return np.array([[v.x, v.y, v.z] for v in vectors])

@@ -148,6 +148,20 @@ def test_equals_differences_of_the_trajectory(options):
     assert float((on_v0 * v0.detach()).sum()) == pytest.approx(v0_difference, rel=1e-6)
 
 
+def test_frames_of_an_ensemble_have_velocities_that_meet_the_constraints():
+    model = build(8)
+    x0, v0 = start(model, 8)
+    frames = og.Ensemble(model, x0.numpy(), 200.0, timestep=DT, n_frames=3, stride=5, equilibration=5, friction=5.0,
+                         platform="Reference").sample()
+    i, j = np.array([model.system.getConstraintParameters(k)[:2] for k in range(model.system.getNumConstraints())]).T
+    x, v = np.array(frames.positions), np.array(frames.velocities)
+    along = ((x[:, i] - x[:, j]) * (v[:, i] - v[:, j])).sum(-1)
+    assert np.abs(along).max() < 1e-6 * np.abs(v).max() * BOND
+    path = og.propagate(model, frames, DT, 10, platform="Reference")
+    on_step = path.on_step_velocities()[:, 0].detach().numpy()
+    assert np.abs(on_step - v).max() < 1e-12
+
+
 def test_cpu_agrees():
     model = build(8)
     x0, v0 = start(model, 8)
@@ -156,7 +170,7 @@ def test_cpu_agrees():
     for platform in ("Reference", "CPU"):
         path = og.propagate(model, None, DT, 60, initial=(x0, v0), platform=platform, threads=1)
         gradients.append(torch.autograd.grad(loss(path.positions[0], path.velocities[0], a, b), model.parameters())[0])
-    assert float(gradients[1]) == pytest.approx(float(gradients[0]), rel=1e-3)
+    assert float(gradients[1]) == pytest.approx(float(gradients[0]), rel=5e-3)  # single precision forces
 
 
 @pytest.mark.parametrize("integrator", [openmm.LangevinMiddleIntegrator(300.0, 1.0, DT),

@@ -16,7 +16,7 @@ from ..errors import require
 from ..frames import Frames
 from ..integrators import NoseHooverChainIntegrator
 from ..model import REFERENCE_TEMPERATURE, Model
-from ..sampling import _box_vectors as box_vectors
+from ..sampling import box_vectors
 from ..units import plain
 from .engine import Engine, Settings
 from .function import PropagateFunction, Run
