@@ -38,7 +38,7 @@ from .potentials import (
     SumPotential,
     Yukawa,
 )
-from .propagation import Path, Propagator, propagate
+from .propagation import Path, Propagator, diagnose_gradient, propagate
 from .sampling import Ensemble
 from .tables import read_table
 from .targets import Target
@@ -53,6 +53,6 @@ __all__ = [
     "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure",
     "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State",
     "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa", "bead_fluid", "chi2",
-    "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
+    "compute_features", "diagnose_gradient", "expectation", "export", "fit", "potential_from_structure_factor",
     "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
 ]

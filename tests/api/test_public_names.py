@@ -16,8 +16,9 @@ NOUNS = [
     "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa",
 ]
 VERBS = [
-    "bead_fluid", "chi2", "compute_features", "expectation", "export", "fit", "potential_from_structure_factor",
-    "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
+    "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
+    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf",
+    "weights",
 ]
 
 
