@@ -120,9 +120,10 @@ public:
                    int controlCount) {
             $self->start(x, velocities, controlValues);
         }
-        void run(int firstStep, int numSteps, const double* controlValues, int controlCount, double* values, int count,
-                 double* velocities, int velocityCount, double* momenta, int momentumCount) {
-            $self->run(firstStep, numSteps, controlValues, values, velocities, momenta);
+        void run(int firstStep, int numSteps, const double* controlValues, int controlCount, const int* vRows,
+                 int vRowCount, double* values, int count, double* velocities, int velocityCount, double* momenta,
+                 int momentumCount) {
+            $self->run(firstStep, numSteps, controlValues, vRows, values, velocities, momenta);
         }
         void reverse(int firstStep, int numSteps, const double* controlValues, int controlCount, const double* x, int xCount,
                      const double* v, int vCount, const double* p, int pCount, const int* xRows, int xRowCount,

@@ -48,10 +48,11 @@ public:
      * Steps from a state that start() or an earlier run() left, or from a stored one.
      * @param firstStep      number of the first step in its window
      * @param controlValues  [step][control]
+     * @param wanted         for steps 0 .. numSteps: whether its velocities are read; others are left as they are
      * @param positions, velocities, momenta  in: row 0; out: rows 1 .. numSteps
      */
-    void run(int firstStep, int numSteps, const double* controlValues, double* positions, double* velocities,
-             double* momenta);
+    void run(int firstStep, int numSteps, const double* controlValues, const int* wanted, double* positions,
+             double* velocities, double* momenta);
     /**
      * The adjoint of run(), and of start() if it began the window.
      * @param positions, velocities, momenta  as run() left them; velocities are read by NoseHoover and with constraints

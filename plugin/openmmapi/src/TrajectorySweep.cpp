@@ -70,8 +70,8 @@ void TrajectorySweep::start(const double* positions, double* velocities, const d
     store(v, velocities);
 }
 
-void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValues, double* positions,
-                          double* velocities, double* momenta) {
+void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValues, const int* wanted,
+                          double* positions, double* velocities, double* momenta) {
     const int n = getNumParticles(), size = 3 * n, links = getNumChainMomenta();
     Integrator& integrator = context.getIntegrator();
     auto* custom = dynamic_cast<CustomIntegrator*>(&integrator);
@@ -86,11 +86,13 @@ void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValu
     for (int step = 0; step < numSteps; step++) {
         setControlValues(controlValues + step * controls.size());
         integrator.step(1);
-        const State state = context.getState(State::Positions | State::Velocities);
-        v = state.getVelocities();
-        derivatives.getVirtualSites().extend(v);
+        const State state = context.getState(State::Positions | (wanted[step + 1] ? State::Velocities : 0));
         store(state.getPositions(), positions + (step + 1) * static_cast<size_t>(size));
-        store(v, velocities + (step + 1) * static_cast<size_t>(size));
+        if (wanted[step + 1]) {
+            v = state.getVelocities();
+            derivatives.getVirtualSites().extend(v);
+            store(v, velocities + (step + 1) * static_cast<size_t>(size));
+        }
         for (int k = 0; k < links; k++)
             momenta[(step + 1) * links + k] = custom->getGlobalVariableByName(momentumName(k));
     }

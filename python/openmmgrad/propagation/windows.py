@@ -161,7 +161,8 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
             branch.starts.append(state if plan.every is not None else None)
             x, v = (None if array is None else array[span.first:span.first + span.n + 1]
                     for array in (branch.x, branch.v))
-            piece = engine.run(span.first, values[span.first:span.first + span.n], state, x, v)
+            v_at = None if plan.keep_velocities else span.v_at
+            piece = engine.run(span.first, values[span.first:span.first + span.n], state, v_at, x, v)
             _require_finite(piece, window, span)
             branch.p.append(piece.p if plan.every is None else None)
             _show(plan, span, direction, piece, branch.v0, shown)
@@ -214,7 +215,8 @@ def _begin(engine: Engine, branch: Kept, first: int, plan: Plan) -> None:
 def _recall(engine: Engine, plan: Plan, branch: Kept, span: Span, index: int) -> Piece:
     if plan.every is not None:
         _begin(engine, branch, span.first, plan)
-        return engine.run(span.first, branch.controls[span.first:span.first + span.n], branch.starts[index])
+        v_at = None if plan.keep_velocities else span.v_at[:0]
+        return engine.run(span.first, branch.controls[span.first:span.first + span.n], branch.starts[index], v_at)
     states = slice(span.first, span.first + span.n + 1)
     v = branch.x[states] if branch.v is None else branch.v[states]  # not read where it is not kept
     return Piece(branch.x[states], v, branch.p[index])
