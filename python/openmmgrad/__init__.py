@@ -22,6 +22,7 @@ from .frames import Frames, FrameWriter, State
 from .integrators import NoseHooverChainIntegrator
 from .model import Model
 from .observables import MSD, RDF, VACF, AngleDistribution, Pressure, SelfDiffusion, StructureFactor
+from .path import Path
 from .plugin import LearnablePairForce
 from .potentials import (
     Buckingham,
@@ -38,7 +39,7 @@ from .potentials import (
     SumPotential,
     Yukawa,
 )
-from .propagation import Path, Propagator, diagnose_gradient, propagate
+from .propagation import Propagator, diagnose_gradient, propagate
 from .sampling import Ensemble
 from .tables import read_table
 from .targets import Target

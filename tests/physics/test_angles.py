@@ -9,7 +9,7 @@ import torch
 from openmmgrad.estimate import expectation
 from openmmgrad.frames import Frames, State
 from openmmgrad.observables import AngleDistribution
-from openmmgrad.propagation import Path
+from openmmgrad.path import Path
 from openmmgrad.weights import Weights
 
 STATE = State([], 300.0)

@@ -10,7 +10,7 @@ from openmmgrad.estimate import expectation
 from openmmgrad.frames import Frames, State
 from openmmgrad.observables import RDF
 from openmmgrad.observables.smearing import SmearedBins
-from openmmgrad.propagation import Path
+from openmmgrad.path import Path
 from openmmgrad.weights import Weights
 
 STATE = State([], 300.0)

@@ -63,7 +63,7 @@ class MSD(Lags, Observable):
 
     Examples
     --------
-    >>> from openmmgrad.propagation import Path
+    >>> from openmmgrad.path import Path
     >>> t = torch.linspace(0, 1, 5, dtype=torch.float64)
     >>> x = t[None, :, None, None] * torch.tensor([3.0, 0.0, 0.0])
     >>> path = Path(torch.cat([x, -x], dim=2), None, times=t.numpy(), timestep=0.25, masses=[1.0, 1.0])
@@ -150,7 +150,7 @@ class SelfDiffusion(Lags, Observable):
 
     Examples
     --------
-    >>> from openmmgrad.propagation import Path
+    >>> from openmmgrad.path import Path
     >>> t = torch.linspace(0, 20, 2001, dtype=torch.float64)
     >>> v = torch.exp(-t)[None, :, None, None] * torch.tensor([0.3, 0.0, 0.0])
     >>> path = Path(None, torch.cat([v, -v], dim=2), times=t.numpy(), timestep=0.01, masses=[1.0, 1.0])

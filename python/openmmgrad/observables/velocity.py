@@ -67,7 +67,7 @@ class VACF(Lags, Observable):
 
     Examples
     --------
-    >>> from openmmgrad.propagation import Path
+    >>> from openmmgrad.path import Path
     >>> t = torch.linspace(0, 1, 5, dtype=torch.float64)
     >>> v = torch.cos(2 * torch.pi * t)[None, :, None, None] * torch.tensor([1.0, 0.0, 0.0])
     >>> path = Path(None, torch.cat([v, -v], dim=2), times=t.numpy(), timestep=0.25, masses=[1.0, 1.0])

@@ -3,7 +3,6 @@
 
 from .diagnose import diagnose_gradient
 from .gradient_report import GradientReport
-from .path import Path
 from .propagate import Propagator, propagate
 
-__all__ = ["GradientReport", "Path", "Propagator", "diagnose_gradient", "propagate"]
+__all__ = ["GradientReport", "Propagator", "diagnose_gradient", "propagate"]

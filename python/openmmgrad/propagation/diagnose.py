@@ -13,12 +13,12 @@ from ..errors import require
 from ..estimate import expectation
 from ..frames import Frames
 from ..model import Model
+from ..path import Path
 from ..weights import Weights, weights
 from . import gradient_checks as checks
 from .force_settings import force_settings
 from .gradient_report import GradientReport
 from .gradient_runs import WHO, Learnt, Runner, Windows, is_double
-from .path import Path
 
 
 def diagnose_gradient(model: Model, frames: Frames, loss: Callable[[Path], Tensor], n_steps: int = 1000,

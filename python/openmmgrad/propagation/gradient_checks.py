@@ -15,10 +15,10 @@ from ..estimate import expectation
 from ..frames import Frames
 from ..model import Model
 from ..weights import Weights
-from .engine import DISPLACEMENT
 from .gradient_runs import WHO, Learnt, Runner, Windows, if_finite, is_double
 from .propagate import Propagator
 
+DISPLACEMENT = {True: 1e-5, False: 4e-4}  # nm, of the fastest particle; by double precision
 PARAMETER_STEP = {True: 3e-4, False: 3e-3}  # of differences of the simulation, in natural sizes; by double precision
 
 
@@ -38,9 +38,12 @@ def growth(make: Callable[..., Propagator], frames: Frames, lengths: list[int]) 
 
 
 def spread(make: Callable[..., Propagator], frames: Frames) -> float:
-    """Relative change of (dF/dx) a when the displacement of its difference becomes a quarter: the worst of 4 frames."""
+    """Relative change of (dF/dx) a when the displacement of its difference becomes a quarter: the worst of 4 frames.
+
+    From the Propagator's displacement, or `DISPLACEMENT`: a test of the forces, wherever they jump.
+    """
     base = make()
-    displacement = base.displacement or DISPLACEMENT["double" if is_double(base) else "single"]
+    displacement = base.displacement or DISPLACEMENT[is_double(base)]
     some = frames[np.unique(np.linspace(0, len(frames) - 1, 4).astype(int))]
     x0, v0 = _start(some)
     r = _random(base.model, x0)

@@ -12,7 +12,7 @@ import numpy as np
 
 SPREAD = {True: 1e-6, False: 1e-2}  # smooth forces stay below it; by double precision
 VANISHED = 1e-6  # of the largest norm
-COLUMNS = 4  # parameters side by side in a table
+WIDTH = 100  # of a table with parameters side by side
 
 
 @dataclass(eq=False)
@@ -159,8 +159,14 @@ class GradientReport:
                f"|dx(t)/dx(0)| up to {self.max_growth:g}); growth rate {self.growth_rate:.3g} /ps")
 
     def _parameters(self) -> Iterator[list[str]]:
-        for first in range(0, len(self.parameters), COLUMNS):
-            names = self.parameters[first:first + COLUMNS]
+        blocks, used = [[]], 0
+        for name in self.parameters:
+            width = max(len(name) + 11, 24)
+            if blocks[-1] and used + width > WIDTH:
+                blocks, used = [*blocks, []], 0
+            blocks[-1].append(name)
+            used += width
+        for names in blocks:
             yield _table(["steps", *(f"d loss/d {name}" for name in names)], [
                 [str(row["steps"]), *(_with_error(row, f"d/d {name}") for name in names)] for row in self.rows])
 

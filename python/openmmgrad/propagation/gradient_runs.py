@@ -21,7 +21,7 @@ from torch import Tensor
 from ..errors import require
 from ..frames import Frames
 from ..model import Model
-from .path import Path
+from ..path import Path
 from .propagate import Propagator
 
 WHO = "diagnose_gradient"

@@ -16,11 +16,11 @@ from ..errors import require
 from ..frames import Frames
 from ..integrators import NoseHooverChainIntegrator
 from ..model import REFERENCE_TEMPERATURE, Model
+from ..path import Path
 from ..sampling import box_vectors
 from ..units import plain
 from .engine import Engine, Settings
 from .function import PropagateFunction, Run
-from .path import Path
 from .system import copy_integrator
 from .torch_products import learnt_parameters, torch_modules, version
 from .windows import Plan, plan_memory
@@ -30,7 +30,31 @@ def propagate(model: Model, frames: Frames | None = None, timestep: float | None
               stride: int = 1, **options: Any) -> Path:
     r"""Trajectories that start from frames, as tensors whose backward pass is the exact adjoint of OpenMM's steps.
 
-    One call of a `Propagator`, which says all options; make one of those to run many times.
+    One call of a `Propagator`, which says more; make one of those to run many times: it keeps its Contexts.
+
+    Parameters
+    ----------
+    model
+        The Model. Gradients reach its potentials, global parameters and torch energies.
+    frames
+        S Frames with velocities; or None, with ``initial=(positions, velocities)``.
+    timestep
+        ps.
+    n_steps, stride
+        Steps of a window, and steps between two shown states.
+    options
+        ``initial=`` and ``controls=`` of the call; ``integrator=``, ``observe=``, ``two_sided=``, ``platform=`` and all
+        others of `Propagator`.
+
+    Returns
+    -------
+    Path
+        positions and velocities [S, T, N, 3], nm and nm/ps, with graph.
+
+    Raises
+    ------
+    ValueError, TypeError
+        See `Propagator`.
 
     Examples
     --------

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import require
-from ..frames import Frames
-from ..selection import select_atoms
-from ..units import plain
+from .errors import require
+from .frames import Frames
+from .selection import select_atoms
+from .units import plain
 
 
 @dataclass(eq=False)
