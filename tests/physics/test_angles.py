@@ -168,7 +168,7 @@ def test_a_window_has_the_angles_of_its_times(kind, every):
     for s in range(2):
         together = adf.angle_counts(Frames(x[s, ::every].numpy(), STATE, boxes=box)).sum(0)
         assert torch.allclose(values(x)[s], together / together.sum() / 30.0, rtol=1e-12)
-    assert torch.autograd.gradcheck(values, x.clone().requires_grad_(), atol=1e-6)
+    assert torch.autograd.gradcheck(values, x[:1].clone().requires_grad_(), atol=1e-6)
 
 
 def test_straight_angles_have_a_gradient_of_zero():

@@ -9,7 +9,7 @@ import torch
 
 from openmmgrad.estimate import expectation
 from openmmgrad.observables import MSD, VACF, SelfDiffusion, finite_size_correction
-from openmmgrad.propagation import Path
+from openmmgrad.path import Path
 from openmmgrad.units import KB
 from openmmgrad.weights import Weights
 
@@ -217,6 +217,19 @@ def test_motion_of_the_whole_changes_nothing(observable):
     drift = torch.as_tensor(np.random.default_rng(5).normal(size=(2, 2, len(path.times), 1, 3)) * 3)
     moved = path_of(path.positions + drift[0], path.velocities + drift[1], 0.1, masses=path.masses)
     assert torch.allclose(observable(path), observable(moved), rtol=1e-9, atol=1e-17)
+
+
+@pytest.mark.parametrize("kind", TIMED)
+def test_many_atoms_are_transformed_in_pieces(kind, monkeypatch):
+    results = []
+    for size in (2**22, 100):  # all five atoms, and one at a time
+        monkeypatch.setattr("openmmgrad.observables.windows._CHUNK", size)
+        path = noise_path()
+        x = (path.velocities if kind is VACF else path.positions).requires_grad_()
+        values = kind(origins="all")(path)
+        results += [values.detach(), torch.autograd.grad(values.pow(2).sum(), x)[0]]
+    assert torch.allclose(results[0], results[2], rtol=1e-12, atol=1e-14)
+    assert torch.allclose(results[1], results[3], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("observable", EVERY_KIND, ids=NAMES)
