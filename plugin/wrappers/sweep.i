@@ -80,7 +80,7 @@ namespace OpenMMGrad {
 class ForceDerivatives {
 public:
     explicit ForceDerivatives(OpenMM::Context& context);
-    void setDifferences(int groups, double displacement);
+    void addDifferences(int groups, double displacement);
     int addParameter(const std::string& name, int groups, double step);
     void addPairForce(const LearnablePairForce& force);
     int getNumCoefficients() const;

@@ -19,8 +19,9 @@ namespace OpenMMGrad {
  *     product = (dF/dx) a          coefficients = (dF/dc)^T a          parameters = (dF/dp)^T a
  *
  * A LearnablePairForce gives its share in closed form, a ForceProduct its own way. Every other force is differenced:
- * [F(x + h a) - F(x - h a)] / 2h, where h moves the fastest particle by the displacement. Global parameters with energy
- * derivatives come from the same two evaluations; the others from two more, of the force groups that hold them.
+ * [F(x + h a) - F(x - h a)] / 2h, where h moves the fastest particle by a displacement that suits the precision and the
+ * smoothness of the forces. Global parameters with energy derivatives come from the same two evaluations; the others from
+ * two more, of the force groups that hold them.
  * Virtual sites follow their particles: derivatives are with respect to the particles, and zero for the sites.
  */
 class OPENMMGRAD_EXPORT ForceDerivatives {
@@ -36,10 +37,11 @@ public:
     void addPairForce(const LearnablePairForce& force);
     void addForceProduct(const ForceProduct& product);
     /**
-     * @param groups        bits of the force groups to difference, 0 for none
+     * Call it once for each displacement; a group must not be given twice.
+     * @param groups        bits of the force groups to difference
      * @param displacement  of the fastest particle, measured in nm
      */
-    void setDifferences(int groups, double displacement);
+    void addDifferences(int groups, double displacement);
     /**
      * A global parameter of the Context.
      * @param groups  bits of the force groups that depend on it
@@ -75,8 +77,13 @@ private:
     };
     void addClosedForms(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
                         std::vector<OpenMM::Vec3>& product, std::vector<double>& coefficients);
-    void addDifferences(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
-                        std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProducts);
+    struct Differences {
+        int groups;
+        double displacement;
+    };
+    void difference(const Differences& part, const std::vector<OpenMM::Vec3>& positions,
+                    const std::vector<OpenMM::Vec3>& direction, std::vector<OpenMM::Vec3>& product,
+                    std::vector<double>& parameterProducts);
     double differenceParameter(const Parameter& parameter, const std::vector<OpenMM::Vec3>& direction);
 
     OpenMM::Context& context;
@@ -84,8 +91,7 @@ private:
     std::vector<const LearnablePairForce*> pairForces;
     std::vector<ForceProduct> products;
     std::vector<Parameter> parameters;
-    int differencedGroups;
-    double displacement;
+    std::vector<Differences> differences;
     bool anyAnalytic;
     std::vector<OpenMM::Vec3> shifted, share, extended;
 };

@@ -28,15 +28,14 @@ double longest(const vector<Vec3>& vectors) {
 } // namespace
 
 ForceDerivatives::ForceDerivatives(Context& context)
-    : context(context), sites(context.getSystem()), differencedGroups(0), displacement(0), anyAnalytic(false) {}
+    : context(context), sites(context.getSystem()), anyAnalytic(false) {}
 
 void ForceDerivatives::addPairForce(const LearnablePairForce& force) { pairForces.push_back(&force); }
 
 void ForceDerivatives::addForceProduct(const ForceProduct& product) { products.push_back(product); }
 
-void ForceDerivatives::setDifferences(int groups, double displacement) {
-    differencedGroups = groups;
-    this->displacement = displacement;
+void ForceDerivatives::addDifferences(int groups, double displacement) {
+    differences.push_back({groups, displacement});
 }
 
 int ForceDerivatives::addParameter(const string& name, int groups, double step) {
@@ -68,8 +67,8 @@ void ForceDerivatives::compute(const vector<Vec3>& positions, const vector<Vec3>
     for (size_t p = 0; p < parameters.size(); p++)
         if (parameters[p].step > 0)
             parameterProducts[p] = differenceParameter(parameters[p], direction);
-    if (differencedGroups != 0)
-        addDifferences(positions, direction, product, parameterProducts);
+    for (const Differences& part : differences)
+        difference(part, positions, direction, product, parameterProducts);
     sites.clear(product);
 }
 
@@ -108,16 +107,17 @@ double ForceDerivatives::differenceParameter(const Parameter& parameter, const v
     return (projected[0] - projected[1]) / (2 * parameter.step);
 }
 
-void ForceDerivatives::addDifferences(const vector<Vec3>& positions, const vector<Vec3>& direction,
-                                      vector<Vec3>& product, vector<double>& parameterProducts) {
-    const double h = displacement / longest(direction);
+void ForceDerivatives::difference(const Differences& part, const vector<Vec3>& positions,
+                                  const vector<Vec3>& direction, vector<Vec3>& product,
+                                  vector<double>& parameterProducts) {
+    const double h = part.displacement / longest(direction);
     const int wanted = State::Forces | (anyAnalytic ? State::ParameterDerivatives : 0);
     for (int sign : {1, -1}) {
         shifted.resize(positions.size());
         for (size_t i = 0; i < positions.size(); i++)
             shifted[i] = positions[i] + direction[i] * (sign * h);
         setPositions(shifted);
-        const State state = context.getState(wanted, false, differencedGroups);
+        const State state = context.getState(wanted, false, part.groups);
         const vector<Vec3>& forces = state.getForces();
         for (size_t i = 0; i < positions.size(); i++)
             product[i] += forces[i] * (sign / (2 * h));

@@ -11,12 +11,12 @@ import openmm
 from ..integrators import NoseHooverChainIntegrator
 from ..model import Model
 from ..plugin import ForceDerivatives, TrajectorySweep
-from .system import copy_integrator, prepare, sums_over_ewald
+from .system import copy_integrator, prepare
 from .torch_products import TorchProduct, torch_modules
 
-#: How far differences move the fastest particle, nm, for smooth forces in double precision and for others: near the
-#: best by measurement. Longer steps meet the curvature of bonds, shorter ones divide force jumps at cutoffs by less.
-DISPLACEMENT = {"double": 3e-6, "single": 1e-4}
+#: How far differences move the fastest particle, nm: near the best by measurement. Longer steps meet the curvature of
+#: bonds; shorter ones divide the noise of single precision, and force jumps at cutoffs, by less.
+DISPLACEMENT = {"smooth": 3e-6, "rough on Reference": 1e-4, "rough on CPU": 1e-3, "rough on a GPU": 1e-4}
 #: The same for parameters, in units of their natural scale.
 PARAMETER_STEP = {"double": 1e-5, "single": 2e-3}
 
@@ -28,7 +28,7 @@ class Settings:
     integrator: openmm.Integrator
     platform: str
     threads: int | None
-    displacement: float | None
+    displacement: float
     parameters: tuple[str, ...]
     controls: tuple[str, ...]
 
@@ -77,7 +77,7 @@ class Engine:
 
     def __init__(self, model: Model, temperature: float, settings: Settings, box: np.ndarray | None) -> None:
         self.settings = settings
-        prepared = prepare(model, temperature, (*settings.parameters, *settings.controls))
+        prepared = prepare(model, temperature, (*settings.parameters, *settings.controls), settings.platform)
         self._prepared = prepared  # owns the forces
         if box is not None:
             prepared.system.setDefaultPeriodicBoxVectors(*box)
@@ -106,8 +106,10 @@ class Engine:
             derivatives.addPairForce(built.force)
         for product in self.products:
             derivatives.addForceProduct(product)
-        displacement = DISPLACEMENT["single" if sums_over_ewald(prepared.system) else settings.precision]
-        derivatives.setDifferences(prepared.differenced_groups, settings.displacement or displacement)
+        where = settings.platform if settings.platform in ("Reference", "CPU") else "a GPU"
+        for groups, kind in ((prepared.smooth_groups, "smooth"), (prepared.rough_groups, f"rough on {where}")):
+            if groups:
+                derivatives.addDifferences(groups, settings.displacement * DISPLACEMENT[kind])
         for name, groups, closed in prepared.parameters:
             scale = model.parameter_scales.get(name, abs(self.context.getParameter(name)) or 1.0)
             derivatives.addParameter(name, groups, 0.0 if closed else PARAMETER_STEP[settings.precision] * scale)

@@ -18,7 +18,6 @@ from ..weights import Weights
 from .gradient_runs import WHO, Learnt, Runner, Windows, if_finite, is_double
 from .propagate import Propagator
 
-DISPLACEMENT = {True: 1e-5, False: 4e-4}  # nm, of the fastest particle; by double precision
 PARAMETER_STEP = {True: 3e-4, False: 3e-3}  # of differences of the simulation, in natural sizes; by double precision
 
 
@@ -40,16 +39,15 @@ def growth(make: Callable[..., Propagator], frames: Frames, lengths: list[int]) 
 def spread(make: Callable[..., Propagator], frames: Frames) -> float:
     """Relative change of (dF/dx) a when the displacement of its difference becomes a quarter: the worst of 4 frames.
 
-    From the Propagator's displacement, or `DISPLACEMENT`: a test of the forces, wherever they jump.
+    From the Propagator's displacements on: a test of the forces, wherever they jump.
     """
     base = make()
-    displacement = base.displacement or DISPLACEMENT[is_double(base)]
     some = frames[np.unique(np.linspace(0, len(frames) - 1, 4).astype(int))]
     x0, v0 = _start(some)
     r = _random(base.model, x0)
     products = []
-    for size in (displacement, displacement / 4):
-        propagator = make(displacement=size)
+    for factor in (base.displacement, base.displacement / 4):
+        propagator = make(displacement=factor)
         propagator.n_steps = propagator.stride = 1
         path = if_finite(lambda propagator=propagator: propagator(some, initial=(x0, v0)))
         if path is None:

@@ -112,7 +112,8 @@ class Propagator:
         positions if they fit into ``memory`` bytes, else the square root of n_steps. ``path.memory`` says what was
         done. A LangevinMiddleIntegrator draws other noise from each checkpoint on.
     displacement
-        Of the fastest particle in differences, nm. Default: 1e-4; 3e-6 on Reference, where no Ewald sum meets a cutoff.
+        A factor for how far differences move the fastest particle: 1 is 3e-6 nm for smooth forces in double precision,
+        1e-3 nm for nonbonded forces on CPU, and 1e-4 nm for others.
     seed
         Of a LangevinMiddleIntegrator's noise: equal seeds give equal noise, window by window (with equal ``threads``).
     temperature
@@ -143,7 +144,7 @@ class Propagator:
                  integrator: openmm.Integrator | None = None, observe: Callable[[Tensor, Tensor], Tensor] | None = None,
                  two_sided: bool = False, platform: str = "CPU", threads: int | None = None, workers: int | None = None,
                  max_reverse_steps: int | None = None, checkpoint_every: int | None = None, memory: int = 2 * 2**30,
-                 displacement: float | None = None, seed: int = 1, temperature: float | None = None,
+                 displacement: float = 1.0, seed: int = 1, temperature: float | None = None,
                  box: Any = None) -> None:
         who = "propagate"
         require(isinstance(model, Model), who, f"expected a Model, found {type(model).__name__}",

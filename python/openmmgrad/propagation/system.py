@@ -29,24 +29,27 @@ class DifferentiableSystem:
         The Model's System with all learnable forces; it must live as long as its Contexts.
     pair_forces
         (term, its LearnablePairForce as `backends.build` made it), in order; terms with exact=True are torch energies.
-    differenced_groups
-        Bits of the force groups whose derivatives are differences; 0 where all is closed form.
+    smooth_groups, rough_groups
+        Bits of the force groups whose derivatives are differences: of forces in double precision that are smooth, and
+        of others.
     parameters
         (name, bits of the groups that depend on it, whether its energy derivative is analytic), in order.
     """
 
     system: openmm.System
     pair_forces: list
-    differenced_groups: int
+    smooth_groups: int
+    rough_groups: int
     parameters: list[tuple[str, int, bool]]
 
 
-def prepare(model: Model, temperature: float, parameters: Sequence[str]) -> DifferentiableSystem:
+def prepare(model: Model, temperature: float, parameters: Sequence[str], platform: str) -> DifferentiableSystem:
     """Copy a Model's System, with its learnable forces, for derivatives with respect to global parameters."""
     _refuse(model.system)
     system = copy.deepcopy(model.system)
     set_defaults(system, model.global_parameters.as_dict())
-    groups = _sort_into_groups(system, parameters)
+    rough = [_is_rough(force, platform) for force in system.getForces()]
+    groups = _sort_into_groups(system, parameters, rough)
     by_name = []
     for name in parameters:
         closed = analytic(system, name)
@@ -54,10 +57,10 @@ def prepare(model: Model, temperature: float, parameters: Sequence[str]) -> Diff
             request_derivatives(system, name)
         bits = sum({1 << groups[index] for index in forces_of(system, name)})
         by_name.append((name, bits, closed))
-    differenced = 0
+    bits = {False: 0, True: 0}
     for index, force in enumerate(system.getForces()):
         if not isinstance(force, openmm.CMMotionRemover):
-            differenced |= 1 << groups[index]
+            bits[rough[index]] |= 1 << groups[index]
     pair_forces = []
     for term in model.terms:
         built = backends.build(term.backend if term.spec.exact else "native", term.spec, temperature)
@@ -69,24 +72,27 @@ def prepare(model: Model, temperature: float, parameters: Sequence[str]) -> Diff
         force = term.create_force()
         force.setForceGroup(_TORCH)
         system.addForce(force)
-    return DifferentiableSystem(system, pair_forces, differenced, by_name)
+    return DifferentiableSystem(system, pair_forces, bits[False], bits[True], by_name)
 
 
-def sums_over_ewald(system: openmm.System) -> bool:
-    """Whether a force has an Ewald sum in real space: it jumps at its cutoff, by about the Ewald tolerance."""
-    methods = (openmm.NonbondedForce.Ewald, openmm.NonbondedForce.PME, openmm.NonbondedForce.LJPME)
-    return any(isinstance(force, openmm.NonbondedForce) and force.getNonbondedMethod() in methods
-               for force in system.getForces())
+def _is_rough(force: openmm.Force, platform: str) -> bool:
+    """Whether a platform computes a Force in single precision, or the Force jumps at a cutoff by its Ewald tolerance."""
+    ewald = (openmm.NonbondedForce.Ewald, openmm.NonbondedForce.PME, openmm.NonbondedForce.LJPME)
+    if platform == "Reference":
+        return isinstance(force, openmm.NonbondedForce) and force.getNonbondedMethod() in ewald
+    kind = type(force).__name__
+    bonded = any(word in kind for word in ("Bond", "Angle", "Torsion", "External", "Centroid", "Volume", "RMSD", "Python"))
+    return platform != "CPU" or not bonded or kind == "CustomHbondForce"
 
 
-def _sort_into_groups(system: openmm.System, parameters: Sequence[str]) -> list[int]:
-    """The new force group of each Force: Forces with the same parameters that need differences share one."""
+def _sort_into_groups(system: openmm.System, parameters: Sequence[str], rough: Sequence[bool]) -> list[int]:
+    """The new force group of each Force: equally rough ones with the same parameters that need differences share one."""
     differenced = [name for name in parameters if not analytic(system, name)]
     owners = {name: set(forces_of(system, name)) for name in differenced}
-    signatures: dict[tuple[str, ...], int] = {(): _OTHERS}
+    signatures: dict[tuple, int] = {}
     groups = []
     for index, force in enumerate(system.getForces()):
-        held = tuple(name for name in differenced if index in owners[name])
+        held = rough[index], *(name for name in differenced if index in owners[name])
         group = signatures.setdefault(held, _OTHERS + len(signatures))
         require(group < 32, "propagate",
                 f"parameters without energy derivatives are spread over {len(signatures)} sets of Forces, and OpenMM "
