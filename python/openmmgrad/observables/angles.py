@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..errors import require
 from ..frames import Frames
+from ..path import Path
 from ..units import plain
 from .base import Observable
 from .configurations import count_each
 from .triples import ListedTriples, NeighborTriples, check_triples
-from .windows import array_of, is_path
+from .windows import array_of
 
 
 class AngleDistribution(Observable):
@@ -136,7 +137,7 @@ class AngleDistribution(Observable):
                 f"cutoff_smear must be from 0 to the cutoff, found {cutoff_smear} nm", "0.01 nm is usual")
         return made
 
-    def __call__(self, frames: Any, positions: Tensor | None = None) -> Tensor:
+    def __call__(self, frames: Frames | Path, positions: Tensor | None = None) -> Tensor:
         """The distribution of every frame or of every window of a Path, [S, B].
 
         Parameters
@@ -152,9 +153,9 @@ class AngleDistribution(Observable):
         density = counts / torch.where(total > 0, total, 1.0) * (len(self.grid) / 180.0)
         return density / torch.as_tensor(self._at_random)
 
-    def angle_counts(self, frames: Any, positions: Tensor | None = None) -> Tensor:
+    def angle_counts(self, frames: Frames | Path, positions: Tensor | None = None) -> Tensor:
         """Angles in each bin, [S, B]; of a Path, their mean over its times. Neighbours count as they are weighted."""
-        who, of_path = "AngleDistribution", is_path(frames)
+        who, of_path = "AngleDistribution", isinstance(frames, Path)
         require(of_path or isinstance(frames, Frames), who,
                 f"expected Frames, found {type(frames).__name__}",
                 "Pass the Frames of Ensemble.sample or Frames.from_mdtraj, or the Path of propagate", TypeError)
@@ -173,7 +174,7 @@ class AngleDistribution(Observable):
         counts = count_each(counter, frames.positions if positions is None else positions, frames.boxes)
         return counts.mean(1) if of_path else counts
 
-    def _counter(self, frames: Any) -> ListedTriples | NeighborTriples:
+    def _counter(self, frames: Frames | Path) -> ListedTriples | NeighborTriples:
         if self._triples is not None:
             return ListedTriples(self._triples, frames.n_atoms, self.edges, self.smear)
         return NeighborTriples(frames.select(self._centre), frames.select(self._neighbors), self.cutoff,

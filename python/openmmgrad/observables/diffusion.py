@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import require
+from ..path import Path
 from ..units import plain
 from .base import Observable
 from .velocity import vacf
@@ -80,13 +81,13 @@ class MSD(Lags, Observable):
         self.selection, self.remove_com = selection, remove_com
         self._set_lags(max_lag, origins, interval)
 
-    def __call__(self, path: Any) -> Tensor:
+    def __call__(self, path: Path) -> Tensor:
         """MSD(t) of every window, [S, L], nm^2, with graph to ``path.positions``."""
         positions = array_of(path, "positions", "MSD")
         return msd(path, positions, shares(path, self.selection), self._mass(path), self._lags_of(path), self.origins)
 
 
-def msd(path: Any, positions: Tensor, share: Tensor, mass: Tensor | None, n: int, origins: str) -> Tensor:
+def msd(path: Path, positions: Tensor, share: Tensor, mass: Tensor | None, n: int, origins: str) -> Tensor:
     """sum_i a_i |dr_i(t) - dR(t)|^2, [S, n], of positions [S, T, N, 3]; a [N] is ``share``, and ``mass`` [N] is m/M."""
     if origins == "all":
         return torch.stack([mean_squares(r, share, mass, n) for r in positions.unbind(0)])
@@ -181,7 +182,7 @@ class SelfDiffusion(Lags, Observable):
                 "Give it in Pa s: water at 25 C has 0.00089")
         self.grid = np.zeros(1)
 
-    def __call__(self, path: Any) -> Tensor:
+    def __call__(self, path: Path) -> Tensor:
         """D from every window, [S, 1], m^2/s, with graph."""
         who, einstein = "SelfDiffusion", self.route == "einstein"
         array = array_of(path, "positions" if einstein else "velocities", who)
@@ -218,7 +219,7 @@ def _slope(lags: np.ndarray, t_min: float) -> np.ndarray:
     return about / (about**2).sum()
 
 
-def _cubic_lengths(path: Any) -> np.ndarray:
+def _cubic_lengths(path: Path) -> np.ndarray:
     """Edges [S] of cubic boxes, nm."""
     who = "SelfDiffusion"
     require(path.boxes is not None, who, "the correction for finite size needs a box, found none",

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ..errors import require
 from ..frames import Frames
+from ..path import Path
 from ..units import plain
 from .base import Observable
 from .configurations import count_each
 from .pairs import PairSearch, check_reach, differences, enclosing_box, n_pairs
 from .smearing import TAIL, SmearedBins
-from .windows import array_of, is_path
+from .windows import array_of
 
 
 class RDF(Observable):
@@ -104,7 +105,7 @@ class RDF(Observable):
         self.grid = 0.5 * (self.edges[1:] + self.edges[:-1])
         self.shell_volumes = 4 * np.pi / 3 * np.diff(self.edges**3)
 
-    def __call__(self, frames: Any, positions: Tensor | None = None) -> Tensor:
+    def __call__(self, frames: Frames | Path, positions: Tensor | None = None) -> Tensor:
         """The g of every frame or of every window of a Path, [S, B].
 
         Parameters
@@ -137,9 +138,9 @@ class RDF(Observable):
             return None
         return scaled[scaled > 0].min() / self.shell_volumes / len(values)
 
-    def pair_counts(self, frames: Any, positions: Tensor | None = None) -> Tensor:
+    def pair_counts(self, frames: Frames | Path, positions: Tensor | None = None) -> Tensor:
         """Distinct pairs in each bin, [S, B]; of a Path, their mean over its times."""
-        of_path = is_path(frames)
+        of_path = isinstance(frames, Path)
         if of_path:
             require(positions is None, "RDF", "positions belong to Frames, and a Path has its own", "Leave them out")
             positions = array_of(frames, "positions", "RDF")[:, ::self.every]
@@ -161,7 +162,7 @@ class RDF(Observable):
         counts = count_each(counter, frames.positions if positions is None else positions, frames.boxes)
         return counts.mean(1) if of_path else counts
 
-    def _selections(self, frames: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _selections(self, frames: Frames | Path) -> tuple[np.ndarray, np.ndarray]:
         return frames.select(self.selection_a), frames.select(self.selection_b)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import require
+from ..path import Path
 from .base import Observable
 from .windows import Lags, around, array_of, both_sides, mean_products, shares
 
@@ -86,7 +87,7 @@ class VACF(Lags, Observable):
         self.unit = "1" if normalize else "nm^2/ps^2"
         self._set_lags(max_lag, origins, interval)
 
-    def __call__(self, path: Any) -> Tensor:
+    def __call__(self, path: Path) -> Tensor:
         """C(t) of every window, [S, L], nm^2/ps^2, with graph to ``path.velocities``."""
         velocities = array_of(path, "velocities", "VACF")
         values = vacf(path, velocities, shares(path, self.selection, self.per), self._mass(path), self._lags_of(path),
@@ -94,7 +95,7 @@ class VACF(Lags, Observable):
         return values / values[:, :1] if self.normalize else values
 
 
-def vacf(path: Any, velocities: Tensor, share: Tensor, mass: Tensor | None, n: int, origins: str) -> Tensor:
+def vacf(path: Path, velocities: Tensor, share: Tensor, mass: Tensor | None, n: int, origins: str) -> Tensor:
     """sum_i a_i u_i(0).u_i(t), [S, n], of velocities [S, T, N, 3]; a [N] is ``share``, and ``mass`` [N] is m/M."""
     if origins == "all":
         return torch.stack([mean_products(v, share, mass, n) for v in velocities.unbind(0)])

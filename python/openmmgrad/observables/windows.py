@@ -12,19 +12,15 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import require
+from ..path import Path
 from ..units import plain
 
 _CHUNK = 2**22  # complex numbers of a transform at a time, 64 MB
 
 
-def is_path(thing: Any) -> bool:
-    """Whether it is a `Path`: this package's physics does not import what makes paths."""
-    return hasattr(thing, "times") and hasattr(thing, "boxes")
-
-
-def array_of(path: Any, name: str, who: str) -> Tensor:
+def array_of(path: Path, name: str, who: str) -> Tensor:
     """``path.positions`` or ``path.velocities``, [S, T, N, 3]; refuses what has none."""
-    require(is_path(path), who, f"expected a Path, found {type(path).__name__}",
+    require(isinstance(path, Path), who, f"expected a Path, found {type(path).__name__}",
             "Pass what propagate returns, or Path.from_frames(frames, timestep)", TypeError)
     array = getattr(path, name)
     require(array is not None, who, f"expected a path with {name}, found none",
@@ -32,7 +28,7 @@ def array_of(path: Any, name: str, who: str) -> Tensor:
     return array
 
 
-def shares(path: Any, selection: Any, per: str = "atom") -> Tensor:
+def shares(path: Path, selection: Any, per: str = "atom") -> Tensor:
     """What each atom counts in the mean over a selection, [N], with sum 1; None selects all atoms that have mass."""
     atoms = np.flatnonzero(path.masses) if selection is None else path.select(selection)
     share = np.zeros(path.n_atoms)
@@ -41,7 +37,7 @@ def shares(path: Any, selection: Any, per: str = "atom") -> Tensor:
     return torch.as_tensor(share / share.sum())
 
 
-def n_lags(path: Any, longest: float | None, who: str, name: str, origins: str) -> int:
+def n_lags(path: Path, longest: float | None, who: str, name: str, origins: str) -> int:
     """How many lags, from 0 to longest (ps), the windows have."""
     last = len(path.times) - 1
     if origins == "first" and path.origin > 0:
@@ -66,7 +62,7 @@ def both_sides(values: Tensor, n: int) -> Tensor:
     return 0.5 * (values[:, n - 1:] + values[:, :n].flip(1))
 
 
-def around(path: Any, array: Tensor, n: int) -> tuple[Tensor, int]:
+def around(path: Path, array: Tensor, n: int) -> tuple[Tensor, int]:
     """The entries of [S, T, N, 3] within n lags of time 0, and the index of time 0 among them."""
     first = path.origin - n + 1 if path.origin > 0 else 0
     return array[:, first:path.origin + n], path.origin - first
@@ -101,7 +97,7 @@ class Lags:
                     "Give both in ps")
             self.grid = self.interval * np.arange(_whole(self.max_lag, self.interval) + 1)
 
-    def _lags_of(self, path: Any) -> int:
+    def _lags_of(self, path: Path) -> int:
         """How many lags are taken of this path; they become the grid."""
         who = type(self).__name__
         require(self.interval is None or abs(path.interval / self.interval - 1) < 1e-6, who,
@@ -112,7 +108,7 @@ class Lags:
             self.grid = path.interval * np.arange(n)
         return n
 
-    def _mass(self, path: Any) -> Tensor | None:
+    def _mass(self, path: Path) -> Tensor | None:
         """Mass over total mass, [N], where the motion of the centre of mass is removed."""
         return shares(path, None, "mass") if self.remove_com else None
 
