@@ -200,25 +200,28 @@ class Propagator:
         branches = n_windows * (2 if self.two_sided else 1)
         constrained = self.model.system.getNumConstraints() > 0
         keep_velocities = self.observe is not None or not half_step or constrained
-        every, kept_bytes = plan_memory(self.n_steps, self.model.n_particles, branches, keep_velocities, self.memory,
-                                        self.checkpoint_every)
-        plan = Plan(self.n_steps, self.stride, self.two_sided, half_step, every, keep_velocities, constrained,
-                    self.max_reverse_steps, self.observe, self.seed)
-        engines = self._get_engines(n_windows, temperature, learnt, tuple(controls), boxes)
         coefficients = self.model.coefficients(temperature)
         parameters = torch.stack([self.model.global_parameters[name] for name in learnt]) if learnt else _nothing()
         snapshot = coefficients.detach().numpy().copy(), self.model.global_parameters.as_dict()
+        energies = [p for module, _ in torch_modules(self.model, temperature) for p in learnt_parameters(module)]
+        observed = []
+        if isinstance(self.observe, nn.Module):
+            observed = [p for p in self.observe.parameters() if p.requires_grad]
+        inputs = (x0, v0, coefficients, parameters, control_values, *energies, *observed)
+        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        every, kept_bytes = None, 0
+        if keep:
+            every, kept_bytes = plan_memory(self.n_steps, self.model.n_particles, branches, keep_velocities,
+                                            self.memory, self.checkpoint_every)
+        plan = Plan(self.n_steps, self.stride, self.two_sided, half_step, keep, every, keep_velocities, constrained,
+                    self.max_reverse_steps, self.observe, self.seed)
+        engines = self._get_engines(n_windows, temperature, learnt, tuple(controls), boxes)
 
         def load() -> None:
             for engine in engines:
                 engine.load(*snapshot)
 
-        energies = [p for module, _ in torch_modules(self.model, temperature) for p in learnt_parameters(module)]
-        run = Run(engines, load, plan, boxes, len(energies))
-        observed = []
-        if isinstance(self.observe, nn.Module):
-            observed = [p for p in self.observe.parameters() if p.requires_grad]
-        outputs = PropagateFunction.apply(run, x0, v0, coefficients, parameters, control_values, *energies, *observed)
+        outputs = PropagateFunction.apply(Run(engines, load, plan, boxes, len(energies)), *inputs)
         shown = {"positions": outputs[0], "velocities": outputs[1]} if self.observe is None else {
             "positions": None, "velocities": None, "observed": outputs[0]}
         timestep = self.integrator.getStepSize()._value

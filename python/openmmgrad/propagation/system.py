@@ -76,17 +76,17 @@ def prepare(model: Model, temperature: float, parameters: Sequence[str], platfor
 
 
 def _is_rough(force: openmm.Force, platform: str) -> bool:
-    """Whether a platform computes a Force in single precision, or the Force jumps at a cutoff by its Ewald tolerance."""
+    """Whether a Force is computed in single precision, or jumps at a cutoff by its Ewald tolerance."""
     ewald = (openmm.NonbondedForce.Ewald, openmm.NonbondedForce.PME, openmm.NonbondedForce.LJPME)
     if platform == "Reference":
         return isinstance(force, openmm.NonbondedForce) and force.getNonbondedMethod() in ewald
     kind = type(force).__name__
-    bonded = any(word in kind for word in ("Bond", "Angle", "Torsion", "External", "Centroid", "Volume", "RMSD", "Python"))
+    bonded = any(word in kind for word in ("Bond", "Angle", "Torsion", "External", "Volume", "RMSD", "Python"))
     return platform != "CPU" or not bonded or kind == "CustomHbondForce"
 
 
 def _sort_into_groups(system: openmm.System, parameters: Sequence[str], rough: Sequence[bool]) -> list[int]:
-    """The new force group of each Force: equally rough ones with the same parameters that need differences share one."""
+    """The new force group of each Force: one for each set of parameters that need differences, rough or smooth."""
     differenced = [name for name in parameters if not analytic(system, name)]
     owners = {name: set(forces_of(system, name)) for name in differenced}
     signatures: dict[tuple, int] = {}

@@ -30,6 +30,8 @@ class Plan:
         Whether windows also run backwards in time from their frame.
     half_step
         Whether velocities are half a step behind.
+    keep
+        Whether a reverse sweep may follow; otherwise nothing is kept for it.
     every
         Steps between checkpoints; None keeps all positions.
     keep_velocities
@@ -48,6 +50,7 @@ class Plan:
     stride: int
     two_sided: bool
     half_step: bool
+    keep: bool
     every: int | None
     keep_velocities: bool
     constrained: bool
@@ -151,20 +154,20 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
         branch = Kept(box, v0, values, _seed(plan.seed, window))
         _begin(engine, branch, 0, plan)
         state = engine.start(x0, direction * v0, values)
-        if plan.every is None:
+        if plan.keep and plan.every is None:
             direct = shown.x is not None and plan.stride == 1 and not plan.two_sided
             branch.x = shown.x if direct else np.empty((n + 1, *x0.shape))
             branch.v = np.empty((n + 1, *x0.shape)) if plan.keep_velocities else None
         for span in plan.pieces(direction):
             if span.first > 0 and plan.every is not None:
                 _begin(engine, branch, span.first, plan)
-            branch.starts.append(state if plan.every is not None else None)
+            branch.starts.append(state if plan.keep and plan.every is not None else None)
             x, v = (None if array is None else array[span.first:span.first + span.n + 1]
                     for array in (branch.x, branch.v))
-            v_at = None if plan.keep_velocities else span.v_at
+            v_at = None if plan.keep_velocities and (plan.keep or plan.constrained) else span.v_at
             piece = engine.run(span.first, values[span.first:span.first + span.n], state, v_at, x, v)
             _require_finite(piece, window, span)
-            branch.p.append(piece.p if plan.every is None else None)
+            branch.p.append(piece.p if plan.keep and plan.every is None else None)
             _show(plan, span, direction, piece, branch.v0, shown)
             state = piece.last
         kept.append(branch)
