@@ -104,38 +104,98 @@ template <Shape S> AVX2_INLINE Vec4 findImage(const CpuPairGeometry& box, Vec4 d
     return d;
 }
 
+/** For each mask of four lanes: the doubles of set lanes first, as permutation of eight halves. */
+alignas(32) const int32_t laneOrder[16][8] = {
+    {0, 1, 2, 3, 4, 5, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7}, {2, 3, 0, 1, 4, 5, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7},
+    {4, 5, 0, 1, 2, 3, 6, 7}, {0, 1, 4, 5, 2, 3, 6, 7}, {2, 3, 4, 5, 0, 1, 6, 7}, {0, 1, 2, 3, 4, 5, 6, 7},
+    {6, 7, 0, 1, 2, 3, 4, 5}, {0, 1, 6, 7, 2, 3, 4, 5}, {2, 3, 6, 7, 0, 1, 4, 5}, {0, 1, 2, 3, 6, 7, 4, 5},
+    {4, 5, 6, 7, 0, 1, 2, 3}, {0, 1, 4, 5, 6, 7, 2, 3}, {2, 3, 4, 5, 6, 7, 0, 1}, {0, 1, 2, 3, 4, 5, 6, 7}};
+
+/** Partners of one particle that are within the cutoff, one after the other; with room for a last group of four. */
+struct Within {
+    static const int Size = 64;
+    alignas(32) double x[Size + 4], y[Size + 4], z[Size + 4], square[Size + 4];
+    alignas(16) int partners[Size + 4];
+    int count;
+};
+
+AVX2_INLINE __m256d permute(__m256d v, __m256i lanes) {
+    return _mm256_castsi256_pd(_mm256_permutevar8x32_epi32(_mm256_castpd_si256(v), lanes));
+}
+
+/** Pack partners n, n + 1, .. of particle i that are within the cutoff, as many as there is room for. @return the next n */
+template <Shape S> AVX2 int packPartners(const CpuPairShare& share, int i, int n, const CpuPairGeometry& box, Within& w) {
+    const CpuPairList& list = share.list;
+    const int numPartners = list.getNumPartners(i);
+    const __m256d cutoffSquare = broadcast(share.table.cutoff * share.table.cutoff);
+    const Vec4 xi = broadcast(share.positions + 4 * i);
+    w.count = 0;
+    for (; n < numPartners && w.count <= Within::Size - 4; n += 4) {
+        const int* partners = list.getPartners(i) + n;
+        const Vec4 d = findImage<S>(box, sub(xi, gather(share.positions, partners)));
+        const __m256d square = dot(d, d);
+        const __m128i lanes = _mm_cmpgt_epi32(_mm_set1_epi32(numPartners - n), _mm_setr_epi32(0, 1, 2, 3));
+        const int mask = _mm256_movemask_pd(_mm256_and_pd(_mm256_cmp_pd(square, cutoffSquare, _CMP_LT_OQ),
+                                                          _mm256_castsi256_pd(_mm256_cvtepi32_epi64(lanes))));
+        const __m256i order = _mm256_load_si256(reinterpret_cast<const __m256i*>(laneOrder[mask]));
+        _mm256_storeu_pd(w.x + w.count, permute(d.x, order));
+        _mm256_storeu_pd(w.y + w.count, permute(d.y, order));
+        _mm256_storeu_pd(w.z + w.count, permute(d.z, order));
+        _mm256_storeu_pd(w.square + w.count, permute(square, order));
+        // the same order for integers: every second of the halves
+        const __m256i halves = _mm256_permutevar8x32_epi32(order, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+        const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(partners));
+        const __m256i chosen = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(four), _mm256_srli_epi32(halves, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(w.partners + w.count), _mm256_castsi256_si128(chosen));
+        w.count += __builtin_popcount(mask);
+    }
+    for (int k = w.count; k < ((w.count + 3) & ~3); k++) {
+        w.square[k] = 0.0;
+        w.partners[k] = w.partners[0];
+    }
+    return n;
+}
+
+/** Calls loop.visit(FourPairs) for the packed partners of a particle whose types' slots are given. */
+template <class Loop> AVX2 void visitPacked(const CpuPairShare& share, const int* slotsOfI, Within& w, Loop& loop) {
+    const CpuSplineTable& table = share.table;
+    const __m256d none = _mm256_setzero_pd();
+    const __m128i lastInterval = _mm_set1_epi32(table.numIntervals - 1);
+    FourPairs p;
+    for (int k = 0; k < w.count; k += 4) {
+        const __m256d square = _mm256_load_pd(w.square + k);
+        const __m128i lanes = _mm_cmpgt_epi32(_mm_set1_epi32(w.count - k), _mm_setr_epi32(0, 1, 2, 3));
+        p.within = _mm256_castsi256_pd(_mm256_cvtepi32_epi64(lanes));
+        p.partners = w.partners + k;
+        p.r = _mm256_sqrt_pd(square);
+        p.inverseR = _mm256_and_pd(mul(p.r, _mm256_div_pd(broadcast(1.0), square)),
+                                   _mm256_cmp_pd(square, none, _CMP_GT_OQ));
+        p.e = Vec4{mul(_mm256_load_pd(w.x + k), p.inverseR), mul(_mm256_load_pd(w.y + k), p.inverseR),
+                   mul(_mm256_load_pd(w.z + k), p.inverseR)};
+        const __m256d intervals = mul(p.r, broadcast(table.inverseWidth));
+        const __m128i interval = _mm_min_epi32(_mm256_cvttpd_epi32(intervals), lastInterval);
+        p.t = sub(intervals, _mm256_cvtepi32_pd(interval));
+        __m128i first = _mm_set1_epi32(slotsOfI[0]);
+        if (table.numTypes > 1) {
+            const __m128i js = _mm_srli_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p.partners)), 2);
+            first = _mm_i32gather_epi32(slotsOfI, _mm_i32gather_epi32(share.types, js, 4), 4);
+        }
+        const __m128i slots = _mm_slli_epi32(_mm_add_epi32(first, interval), 2);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p.slots), slots);
+        loop.visit(p);
+    }
+}
+
 /** Calls loop.begin(i), loop.visit(FourPairs) as often as needed and loop.end(i) for each particle of the share. */
 template <Shape S, class Loop> AVX2 void visitPairs(const CpuPairShare& share, Loop& loop) {
-    const CpuPairList& list = share.list;
-    const CpuSplineTable& table = share.table;
-    const CpuPairGeometry box = list.getGeometry();
-    const __m256d cutoffSquare = broadcast(table.cutoff * table.cutoff), none = _mm256_setzero_pd();
-    const __m128i lastInterval = _mm_set1_epi32(table.numIntervals - 1);
+    const CpuPairGeometry box = share.list.getGeometry();
+    Within w = {}; // finite also in lanes that hold no pair
     for (int i = share.begin; i < share.end; i++) {
-        const int numPartners = list.getNumPartners(i);
-        const int* slotsOfI = table.slots + share.types[i] * table.numTypes;
-        const Vec4 xi = broadcast(share.positions + 4 * i);
-        FourPairs p;
+        const int* slotsOfI = share.table.slots + share.types[i] * share.table.numTypes;
         loop.begin(i);
-        for (int n = 0; n < numPartners; n += 4) {
-            p.partners = list.getPartners(i) + n;
-            const Vec4 d = findImage<S>(box, sub(xi, gather(share.positions, p.partners)));
-            const __m256d square = dot(d, d);
-            const __m128i lanes = _mm_cmpgt_epi32(_mm_set1_epi32(numPartners - n), _mm_setr_epi32(0, 1, 2, 3));
-            p.within = _mm256_and_pd(_mm256_cmp_pd(square, cutoffSquare, _CMP_LT_OQ),
-                                     _mm256_castsi256_pd(_mm256_cvtepi32_epi64(lanes)));
-            if (_mm256_movemask_pd(p.within) == 0)
-                continue;
-            p.r = _mm256_sqrt_pd(_mm256_and_pd(square, p.within));
-            p.inverseR = _mm256_and_pd(_mm256_div_pd(broadcast(1.0), p.r), _mm256_cmp_pd(p.r, none, _CMP_GT_OQ));
-            p.e = scale(d, p.inverseR);
-            const __m256d intervals = mul(p.r, broadcast(table.inverseWidth));
-            const __m128i interval = _mm_min_epi32(_mm256_cvttpd_epi32(intervals), lastInterval);
-            p.t = sub(intervals, _mm256_cvtepi32_pd(interval));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(p.slots), interval);
-            for (int k = 0; k < 4; k++)
-                p.slots[k] = 4 * (slotsOfI[share.types[p.partners[k] / 4]] + p.slots[k]);
-            loop.visit(p);
+        for (int n = 0; n < share.list.getNumPartners(i);) {
+            n = packPartners<S>(share, i, n, box, w);
+            visitPacked(share, slotsOfI, w, loop);
         }
         loop.end(i);
     }
