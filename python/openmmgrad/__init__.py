@@ -39,7 +39,7 @@ from .potentials import (
     SumPotential,
     Yukawa,
 )
-from .propagation import Propagator, diagnose_gradient, propagate
+from .propagation import Propagator, diagnose_gradient, kinetic_control, propagate, time_origins
 from .sampling import Ensemble
 from .tables import read_table
 from .targets import Target
@@ -54,6 +54,7 @@ __all__ = [
     "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure",
     "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State",
     "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa", "bead_fluid", "chi2",
-    "compute_features", "diagnose_gradient", "expectation", "export", "fit", "potential_from_structure_factor",
-    "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf", "weights",
+    "compute_features", "diagnose_gradient", "expectation", "export", "fit", "kinetic_control",
+    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf",
+    "time_origins", "weights",
 ]

@@ -17,8 +17,8 @@ NOUNS = [
 ]
 VERBS = [
     "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
-    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf",
-    "weights",
+    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table",
+    "start_from_rdf", "time_origins", "weights",
 ]
 
 
