@@ -40,7 +40,8 @@ class Run:
         """work(engine, window) for each window, in threads; results in order."""
         self.load()
         if len(self.engines) == 1:
-            return [work(self.engines[0], s) for s in windows]
+            with torch.enable_grad():  # as in a new thread: OpenMM-Torch differentiates inside the step
+                return [work(self.engines[0], s) for s in windows]
         free: SimpleQueue[Engine] = SimpleQueue()
         for engine in self.engines:
             free.put(engine)
