@@ -50,6 +50,7 @@ bench: setup
 	$(RUN) benchmarks/fit.py --json $(OUT)/fit.json
 	$(RUN) benchmarks/methods.py --json $(OUT)/methods.json
 	$(RUN) benchmarks/backends.py --json $(OUT)/backends.json
+	$(RUN) benchmarks/gradient.py --n 1000 4000 --json $(OUT)/gradient.json --plot $(OUT)/gradient.png
 
 lint: setup
 	$(VENV)/bin/ruff check python tests examples benchmarks
