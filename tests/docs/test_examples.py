@@ -9,7 +9,8 @@ import pytest
 from reference_data import data_file
 
 FOLDER = Path(__file__).parents[2] / "examples"
-COVERED = ["01_lennard_jones", "02_argon_structure_factor", "03_one_bead_water", "04_neural_potential"]
+COVERED = ["01_lennard_jones", "02_argon_structure_factor", "03_one_bead_water", "04_neural_potential",
+           "06_fold_a_chain", "07_drag_a_trap"]
 # 150 particles at rho* = 0.845: a box of 5.6 sigma, the cutoff is 2.5 sigma
 SMALL = ("--particles", 150, "--frames", 150, "--target-frames", 250, "--iterations", 2)
 
@@ -68,3 +69,18 @@ def test_a_network_finds_lennard_jones():
                  "--iterations", 2)
     assert result["u rms where g > 0.1 (kT)"] < 0.25
     assert result["g(r) rms"] < 0.08
+
+
+def test_a_chain_folds(tmp_path):
+    result = run("06_fold_a_chain", "--updates", 36, "--chains", 5, "--tests", 2, "--steps", 700, "--out", tmp_path)
+    assert result["loss at last"] < 0.7 * result["loss at first"]
+    assert result["rmsd after (nm)"][0] < 0.5 * result["rmsd before (nm)"][0]
+    assert {path.name for path in tmp_path.iterdir()} == {"fold.png", "fold.xml", "result.json"}
+
+
+def test_a_trap_is_dragged_with_the_least_work(tmp_path):
+    result = run("07_drag_a_trap", "--particles", 100, "--duration", 0.3, "--out", tmp_path)
+    assert abs(result["learnt work above the optimum for its noise (kJ/mol)"]) < 1e-8
+    work = result["mean work (kJ/mol)"]
+    assert work["exact"] <= work["learnt"] < work["linear"]
+    assert {path.name for path in tmp_path.iterdir()} == {"trap.png", "protocols.csv", "result.json"}
