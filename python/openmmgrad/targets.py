@@ -14,10 +14,16 @@ from .errors import require
 from .estimate import expectation
 from .observables import RDF
 from .observables.pairs import n_pairs, widths
+from .observables.windows import Lags, n_lags
+from .path import Path as WindowPath
 from .table_values import check_g, on_bins, on_points
 from .tables import read_table
+from .units import plain
 from .weights import Weights
 
+#: What ``propagate=`` of a Target takes: how many frames start windows, and options of `Propagator`.
+WINDOWS = ("n_windows", "timestep", "n_steps", "stride", "two_sided", "integrator", "observe", "platform", "threads",
+           "workers", "max_reverse_steps", "checkpoint_every", "memory", "displacement", "seed")
 
 class Target:
     """Values that an observable of an Ensemble should have, with their standard errors.
@@ -25,7 +31,8 @@ class Target:
     Parameters
     ----------
     observable
-        Any observable: `RDF`, `StructureFactor`, `Pressure`, ...
+        Any observable: `RDF`, `StructureFactor`, `Pressure`, ...; with ``propagate``, of paths: `VACF`, `MSD`,
+        `SelfDiffusion`, smeared `RDF`, ...
     ensemble
         The Ensemble whose frames are compared; of it only ``model``, ``temperature``, ``box`` [3, 3] (nm) and
         ``name`` are used.
@@ -37,14 +44,34 @@ class Target:
         Default "<observable> <ensemble>"; names the curve in histories and figures.
     weight
         Of this target's chi^2 among several.
+    propagate
+        For observables of paths: {option: value} of how `fit` runs windows, such as ``dict(timestep=0.002,
+        n_steps=200, n_windows=50)``. n_windows frames of the latest segment start one each, evenly spaced (default:
+        all of them); other options are those of `Propagator`, whose platform and threads are the Ensemble's unless
+        given. Several targets of an Ensemble with equal options share their windows. With one thread and
+        ``workers=1`` equal runs are equal bit by bit.
 
     Raises
     ------
-    ValueError
-        If shapes differ from the grid's, a value is not finite, an RDF is negative or longer than half the box.
+    ValueError, TypeError
+        If shapes differ from the grid's, a value is not finite, an RDF is negative or longer than half the box; if an
+        observable of paths comes without ``propagate``, or its windows are too short or have unknown options.
+
+    Examples
+    --------
+    >>> import openmm, openmmgrad as og
+    >>> system = openmm.System()
+    >>> _ = system.addParticle(40.0)
+    >>> ensemble = og.Ensemble(og.Model(system), np.zeros((1, 3)), temperature=300.0)
+    >>> vacf = og.VACF(max_lag=0.2)
+    >>> target = Target(vacf, ensemble, np.exp(-np.arange(6)), propagate=dict(timestep=0.004, n_steps=60, stride=10))
+    >>> target.name, vacf.grid
+    ('C(t) 300 K', array([0.  , 0.04, 0.08, 0.12, 0.16, 0.2 ]))
     """
 
-    def __init__(self, observable, ensemble, values, sigma=None, name: str | None = None, weight: float = 1.0) -> None:
+    def __init__(self, observable, ensemble, values, sigma=None, name: str | None = None, weight: float = 1.0, *,
+                 propagate: Mapping | None = None) -> None:
+        self.propagate = read_windows(propagate, observable)
         self.observable, self.ensemble = observable, ensemble
         self.name = name or f"{observable.name} {ensemble.name}"
         self.weight = float(weight)
@@ -93,9 +120,12 @@ class Target:
         Raises
         ------
         ValueError
-            If the frames come from several states or another temperature.
+            If the frames come from several states or another temperature, or the observable is of paths: average it
+            over `Path.from_frames`, and give `Target` the values and errors.
         """
         who = "Target.from_frames"
+        require(not isinstance(observable, Lags), who, f"{observable.name} is an observable of paths, and frames have "
+                "no times", "Average it over Path.from_frames(frames, timestep) and make Target(values=, propagate=)")
         require(len(frames.states) == 1, who, f"expected frames of one state, found {len(frames.states)} states",
                 "Use the frames of one set of parameters")
         require(abs(frames.temperature / ensemble.temperature - 1) < 1e-6, who,
@@ -113,7 +143,7 @@ class Target:
                   column: str | int | None = None, sigma: float | None = None,
                   sigma_column: str | int | None = None, name: str | None = None, weight: float = 1.0, *,
                   rows: Mapping | None = None, sort: bool = False, core: float | None = None,
-                  binned: bool | None = None) -> Target:
+                  binned: bool | None = None, propagate: Mapping | None = None) -> Target:
         """A table made by others, brought to the observable's grid.
 
         An RDF becomes averages over the observable's bins (see `integrate_rdf`), exact where the table's own bins
@@ -133,6 +163,8 @@ class Target:
         binned
             Whether g are averages over bins (a histogram) or values at points. None: evenly spaced rows are bins. For
             a table as coarse as the structure it matters: points read as bins change g by h^2 g''/24.
+        propagate
+            See `Target`.
 
         Raises
         ------
@@ -145,13 +177,15 @@ class Target:
         Errors of a table that is finer than the bins are averaged like g, as if fully correlated within a bin.
         """
         who = "Target.from_file"
+        propagate = read_windows(propagate, observable)
         table = read_table(path, column, sigma_column=sigma_column, rows=rows, sort=sort)
         require(sigma is None or table.sigma is None, who, "found both sigma= and sigma_column=", "Give one of them")
         if isinstance(observable, RDF):
             values, errors = on_bins(table, observable, r_unit, core, binned)
         else:
             values, errors = on_points(table, observable, q_unit)
-        return cls(observable, ensemble, values, sigma if errors is None else errors, name, weight)
+        return cls(observable, ensemble, values, sigma if errors is None else errors, name, weight,
+                   propagate=propagate)
 
     def spline_counts(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""What the Model's spline basis functions count in the target, and the covariance of these counts.
@@ -188,6 +222,51 @@ class Target:
         matrix = spline_counts_matrix(rdf.edges, term.potential.grid)[splines] * (density * rdf.shell_volumes)
         covariance = np.zeros((len(columns),) * 2) if self.sigma is None else (matrix * self.sigma**2) @ matrix.T
         return matrix @ self.values, covariance
+
+
+def read_windows(propagate: Mapping | None, observable) -> dict | None:
+    """The checked options of windows (timestep in ps), long enough for an observable's lags, which become its grid."""
+    who = "Target"
+    if propagate is None:
+        require(not isinstance(observable, Lags), who, f"{observable.name} is an observable of paths, and "
+                "found no word on how windows are run", "Pass propagate=dict(timestep=..., n_steps=...)")
+        return None
+    require(isinstance(propagate, Mapping), who, f"propagate must be {{option: value}}, found "
+            f"{type(propagate).__name__}", "Pass dict(timestep=..., n_steps=...)", error=TypeError)
+    options = dict(propagate)
+    unknown = [str(name) for name in options if name not in WINDOWS]
+    require(not unknown, who, f"propagate has unknown options {', '.join(unknown)}; expected some of "
+            f"{', '.join(WINDOWS)}", "Choose of those")
+    require("n_steps" in options and ("timestep" in options or "integrator" in options), who,
+            f"propagate needs n_steps, and timestep or integrator, found {', '.join(options) or 'nothing'}",
+            "Pass dict(timestep=..., n_steps=...)")
+    for name, least in (("n_steps", 1), ("stride", 1), ("n_windows", 2)):
+        value = options.get(name, least)
+        require(isinstance(value, int | np.integer) and value >= least, who,
+                f"{name} of propagate must be a whole number from {least}, found {value!r}", "Give such a number")
+    n_steps, stride = int(options["n_steps"]), int(options.get("stride", 1))
+    require(stride <= n_steps, who, f"stride of propagate must be up to n_steps = {n_steps}, found {stride}",
+            "Take more steps or a shorter stride")
+    if "timestep" in options:
+        options["timestep"] = float(plain(options["timestep"], "ps"))
+    timestep = options["timestep"] if "timestep" in options else float(plain(options["integrator"].getStepSize(), "ps"))
+    require(0 < timestep < np.inf, who, f"timestep of propagate must be positive, found {timestep} ps", "Give ps")
+    if isinstance(observable, Lags):
+        _read_lags(observable, timestep, stride, n_steps // stride, bool(options.get("two_sided", False)))
+    return options
+
+
+def _read_lags(observable: Lags, timestep: float, stride: int, n: int, two_sided: bool) -> None:
+    """Refuse windows of n intervals, on each side, that are too short; lags that follow from them become the grid."""
+    times = timestep * stride * np.arange(-n if two_sided else 0, n + 1)
+    path = WindowPath(np.zeros((1, len(times), 1, 3)), None, times, timestep, stride, masses=[1.0])
+    who, longest = type(observable).__name__, "t_max" if hasattr(observable, "t_max") else "max_lag"
+    lags = timestep * stride * np.arange(n_lags(path, observable.max_lag, who, longest, observable.origins))
+    if longest == "max_lag" and observable.interval is None:
+        observable.grid = lags
+    require(observable.interval is None or abs(timestep * stride / observable.interval - 1) < 1e-6, who,
+            f"expected times {observable.interval} ps apart, found {timestep * stride:g} ps",
+            "Propagate with timestep * stride = interval")
 
 
 def _vector(values) -> np.ndarray:

@@ -30,7 +30,7 @@ class BoltzmannInversion:
     Raises
     ------
     ValueError
-        Unless every target is an RDF of one type pair of a `SplinePotential`.
+        Unless every target is an RDF of one type pair of a `SplinePotential`, and these are all that is learnt.
 
     References
     ----------
@@ -45,6 +45,16 @@ class BoltzmannInversion:
         require(0 < mixing <= 1, "BoltzmannInversion", f"mixing must be in (0, 1], found {mixing}",
                 "Give 1, or less to damp")
         self.mixing = mixing
+
+    def check(self, problem: Problem) -> None:
+        """Refuse targets without a type pair of a spline, and parameters that no step would move."""
+        for target in problem.targets:
+            _pair_of(target)
+        still = [s.label for s in problem.scalars]
+        still += ["torch energies"] if problem.learns_torch_energies else []
+        require(not still, "BoltzmannInversion",
+                f"it moves splines only, and {', '.join(still)} would stay as they are",
+                "Use method='gauss-newton' or a torch optimiser, or freeze them with requires_grad_(False)")
 
     def step(self, problem: Problem, samples: dict) -> StepReport:
         """Move the splines of all targets' pairs once; samples: {Ensemble: Sample}."""
@@ -73,7 +83,8 @@ class BoltzmannInversion:
 
 
 def _pair_of(target):
-    columns = spline_columns(target) if isinstance(target.observable, RDF) else None
+    of_frames = isinstance(target.observable, RDF) and target.propagate is None
+    columns = spline_columns(target) if of_frames else None
     term, row, _ = (None, 0, None) if columns is None else target.ensemble.model.term_of(columns)
     require(term is not None and isinstance(term.potential, SplinePotential), "BoltzmannInversion",
             f"target {target.name} is not the RDF of one type pair of a SplinePotential",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..frames import Frames
 from .history import History, RunDirectory
-from .problem import Problem
+from .problem import Problem, reach
 from .sample import Pool
 
 
@@ -33,8 +33,8 @@ class Checkpoint:
         """
         history = History()
         for ensemble in self._problem.ensembles:
-            cutoff = max(t.potential.cutoff for t in ensemble.model.terms)
-            history.r[ensemble.name] = np.linspace(0.0, cutoff, 401)[1:]
+            points = 401 if ensemble.model.terms else 1
+            history.r[ensemble.name] = np.linspace(0.0, reach(ensemble.model), points)[1:]
             history.potentials[ensemble.name] = []
         rows = [] if self._run is None else self._run.rows()
         if not rows:
@@ -86,7 +86,7 @@ class Checkpoint:
 
 def _facts(problem: Problem, stepper, options: dict) -> dict:
     """What must be equal for a run to be resumed; numbers of iterations may differ."""
-    return {
+    facts = {
         "method": stepper.name,
         "options": {k: repr(v) for k, v in options.items()},
         "targets": [[t.name, t.ensemble.name, len(np.atleast_1d(t.values)), float(np.sum(np.asarray(t.values)))]
@@ -96,6 +96,20 @@ def _facts(problem: Problem, stepper, options: dict) -> dict:
         "models": [[[t.backend, list(t.shape), t.potential.cutoff] for t in m.terms] for m in problem.models],
         "n_parameters": problem.n_parameters,
     }
+    further = {
+        "windows": [[t.name, {k: _plain(v) for k, v in t.propagate.items()}] for t in problem.targets if t.propagate],
+        "global parameters": [[s.label, s.scale] for s in problem.scalars],
+        "torch energies": [t.name for m in problem.models for t in m.energy_terms],
+    }
+    return facts | {name: found for name, found in further.items() if found}
+
+
+def _plain(value):
+    """An option of windows as JSON: objects, such as integrators, by their class and timestep."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    step = getattr(value, "getStepSize", None)
+    return f"{type(value).__name__} {step() if step else ''}".strip()
 
 
 def _part(saved: dict, prefix: str) -> dict:

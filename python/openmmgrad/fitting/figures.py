@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pictures of a fit: targets, u(r) through the iterations, chi^2, and the band that the data leave open."""
+"""Pictures of a fit: targets, u(r) and parameters through the iterations, chi^2, and what the data leave open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def draw(problem: Problem, history: History, directory: Path) -> list[Path]:
     for k, target in enumerate(problem.targets):
         files.append(_save(plot_target(target, history), directory / f"target-{k}.png"))
     for k, ensemble in enumerate(problem.ensembles):
-        files.append(_save(plot_potential(ensemble, history), directory / f"potential-{k}.png"))
+        if ensemble.model.terms:
+            files.append(_save(plot_potential(ensemble, history), directory / f"potential-{k}.png"))
+    if problem.scalars:
+        files.append(_save(plot_parameters([s.label for s in problem.scalars], history), directory / "parameters.png"))
     return files
 
 
@@ -28,8 +31,9 @@ def plot_target(target, history: History):
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     grid, mean, stderr = history.estimates[target.name]
     wanted = np.asarray(target.values)
-    top.plot(grid, wanted, color="black", linewidth=1.2, label=f"target: {target.name}")
-    top.plot(grid, mean, color="tab:red", linestyle="--", linewidth=1.2, label="model")
+    point = "o" if len(np.atleast_1d(grid)) == 1 else None
+    top.plot(grid, wanted, color="black", linewidth=1.2, marker=point, label=f"target: {target.name}")
+    top.plot(grid, mean, color="tab:red", linestyle="--", linewidth=1.2, marker=point, label="model")
     top.set_ylabel(target.observable.name)
     top.legend(frameon=False)
     bottom.fill_between(grid, -2 * stderr, 2 * stderr, color="0.85", linewidth=0)
@@ -63,6 +67,21 @@ def plot_potential(ensemble, history: History):
         axis.set_ylabel("u(r) / kT")
         axis.set_title("-".join(pair) + f", {ensemble.name}", fontsize=9)
         axis.legend(frameon=False)
+    return figure
+
+
+def plot_parameters(labels: list[str], history: History):
+    """Every learnt global parameter through the iterations, with twice its standard error where known."""
+    figure = _figure(1.2 + 1.8 * len(labels))
+    axes = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+    iterations = np.arange(len(history))
+    for axis, label in zip(axes, labels, strict=True):
+        known = any(f"error {label}" in row for row in history.rows)
+        error = history.column(f"error {label}") if known else np.zeros(len(history))
+        axis.errorbar(iterations, history.column(f"parameter {label}"), yerr=2 * np.nan_to_num(error), marker="o",
+                      capsize=3, color="tab:blue")
+        axis.set_ylabel(label)
+    axes[-1].set_xlabel("iteration")
     return figure
 
 

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from ..errors import require
 from ..units import KB
-from .problem import Problem
+from .problem import Problem, n_coordinates
 from .quadratic import LocalQuadratic, Step, gram_and_probe
 from .statistics import response
 
@@ -22,28 +22,33 @@ CURVATURE = (1200.0, 90.0)  # kT/r_p^2: prior scale of u'' inside and outside r_
 
 @dataclass
 class StepReport:
-    """What one step of a method did: the largest change of u where sampled (kT), and figures to log."""
+    """What one step of a method did: the largest change (see `fit`: tolerance), figures to log, errors by label."""
 
     change: float
     figures: dict[str, float]
+    errors: dict[str, float] = field(default_factory=dict)
 
 
 class GaussNewton:
-    r"""One Gauss-Newton step in the spline's own pair counts.
+    r"""One Gauss-Newton step in the spline's own pair counts, and in global parameters.
 
-    .. math:: \min_\theta\; \tfrac12 (\delta + J \Delta c)^T C^{-1} (\delta + J \Delta c)
-              + \tfrac{\lambda}{2} \sum_k \left(\frac{h^2 u''(r_k)}{s_k}\right)^2,
-              \qquad |\Delta u| \le \text{max\_step}
+    .. math:: \min_\theta\; \tfrac12 (\delta + J \Delta y)^T C^{-1} (\delta + J \Delta y)
+              + \tfrac{\lambda}{2} \sum_k \left(\frac{h^2 u''(r_k)}{s_k}\right)^2
+              + \tfrac12 \sum_g \left(\frac{\Delta p_g}{\text{scale}_g}\right)^2,
+              \qquad |\Delta u|, |\Delta p| \le \text{max\_step}
 
-    delta is the difference of the counts, J = -beta Cov(Phi), C = Cov(Phi)(1/S_eff + 1/S_target) plus the target's own
-    errors. The prior is on u itself. lambda is 1 until the step is unbounded, then the largest value that still
-    explains the data (discrepancy principle).
+    with y the spline coefficients and the global parameters. delta is the difference of the counts (of other
+    observables: of the averages), J = -beta Cov(Phi) or -beta Cov(O, dU/dy), C = Cov(Phi)(1/S_eff + 1/S_target) plus
+    the target's own errors. The prior is on u itself, and on the step of a parameter in units of its scale. lambda is 1
+    until the step is unbounded, then the largest value that still explains the data (discrepancy principle).
 
     Parameters
     ----------
     max_step
-        Largest change of u at sampled distances in one step, kT. Where a step has made chi^2 worse than twice what it
-        was, the parameters and the Ensembles go back to where they were and the bound becomes a third.
+        Largest change in one step: of u at sampled distances, kT; of a global parameter, as a part of its scale; of the
+        energy of the Forces that have it, kT per particle (standard deviation over frames over the root of N). Where a
+        step has made chi^2 worse than twice what it was, the parameters and the Ensembles go back to where they were
+        and the bound becomes a third.
     smoothness
         lambda; "auto" chooses it, a number fixes it.
     max_steps_per_sample
@@ -64,6 +69,15 @@ class GaussNewton:
         self.used_smoothness = 1.0 if smoothness == "auto" else float(smoothness)
         self._radius, self._best = float(max_step), None
 
+    def check(self, problem: Problem) -> None:
+        """Refuse what has no linear response here: paths, and parameters of torch energies."""
+        remedy = "Use a torch optimiser: method=torch.optim.Adam, lr=..."
+        paths = [t.name for t in problem.targets if t.propagate is not None]
+        require(not paths, "fit", f"method 'gauss-newton' has no Jacobian of averages over paths, as target "
+                f"{', '.join(map(repr, paths))} needs", remedy)
+        require(not problem.learns_torch_energies, "fit", "method 'gauss-newton' would leave the parameters of torch "
+                "energies (add_energy) as they are", f"{remedy}, or freeze them with requires_grad_(False)")
+
     def step(self, problem: Problem, samples: dict) -> StepReport:
         """Move the Problem's parameters once; samples: {Ensemble: Sample}."""
         parts, responses = local_quadratics(problem, samples)
@@ -82,7 +96,8 @@ class GaussNewton:
         change = step.largest_change(step.moved(theta))
         problem.theta = theta
         self.used_smoothness = smoothness
-        return StepReport(change, {"smoothness": smoothness, "bounded": float(mu > 0), "counts_chi2": chi2})
+        errors = parameter_errors(problem, parts, step.posterior(1.0)) if problem.scalars else {}
+        return StepReport(change, {"smoothness": smoothness, "bounded": float(mu > 0), "counts_chi2": chi2}, errors)
 
     def _go_back(self, problem: Problem, chi2: float) -> StepReport:
         """Undo what made chi^2 worse, and bound the next steps more tightly."""
@@ -97,7 +112,7 @@ class GaussNewton:
                                          "went_back": 1.0})
 
     def _bound(self, step: Step, smoothness: float) -> float:
-        """The smallest mu that keeps the predicted change of u within max_step, by bisection of its logarithm."""
+        """The smallest mu that keeps the predicted change within max_step, by bisection of its logarithm."""
         if step.largest_change(step.predict(smoothness, 0.0)) <= self._radius:
             return 0.0
         low, high = -4.0, 12.0
@@ -154,7 +169,7 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
     for ensemble in problem.ensembles:
         sample = samples[ensemble]
         frames, w = sample.frames, sample.weights()
-        size = ensemble.model.n_features
+        size = n_coordinates(ensemble.model)
         hessian, gradient = np.zeros((size, size)), np.zeros(size)
         _require_frames(problem, ensemble, len(frames))
         mine = [response(t, sample, w) for t in problem.targets_of(ensemble)]
@@ -162,10 +177,11 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
             inverse, _ = r.inverse_covariance
             hessian += r.weight * r.jacobian.T @ inverse @ r.jacobian
             gradient -= r.weight * r.jacobian.T @ inverse @ r.residual
-        start = problem.coefficients(ensemble)
-        sampled, roughness, anchor = _sampled_and_priors(ensemble, start, frames, w)
-        gram, probe = gram_and_probe(ensemble, sampled)
-        first = min(float(r[0]) for pairs in sampled.values() for r in pairs)
+        start, p = problem.coordinates(ensemble), np.asarray(w.w.detach())
+        n_sharing = sum(e.model is ensemble.model for e in problem.ensembles)
+        sampled, roughness, anchor = _sampled_and_priors(ensemble, start, p @ sample.slopes(), n_sharing)
+        gram, probe = gram_and_probe(ensemble, sampled, sample.slopes(), p)
+        first = min((float(r[0]) for pairs in sampled.values() for r in pairs), default=np.nan)
         part = LocalQuadratic(ensemble, start, torch.as_tensor(hessian), torch.as_tensor(gradient), roughness, gram,
                               anchor, probe, first)
         parts.append(part)
@@ -173,9 +189,15 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
     return parts, responses
 
 
+def parameter_errors(problem: Problem, parts: list[LocalQuadratic], covariances: list) -> dict[str, float]:
+    """{label: standard error} of every learnt global parameter, from covariances [D, D] of the parts' coordinates."""
+    variances = {part.ensemble.model: c.diagonal() for part, c in zip(parts, covariances, strict=True)}
+    return {s.label: s.scale * float(variances[s.model][s.column].clamp_min(0).sqrt()) for s in problem.scalars}
+
+
 def _require_frames(problem: Problem, ensemble, n_frames: int) -> None:
     """Refuse to estimate a covariance from fewer frames than it has dimensions, twice over."""
-    needed = 2 * min(problem.n_parameters, ensemble.model.n_features)
+    needed = 2 * min(problem.n_parameters, n_coordinates(ensemble.model))
     require(n_frames >= needed, "fit", f"{n_frames} frames of {ensemble.name!r} cannot tell the covariance of "
             f"{needed // 2} parameters: at least {needed} are needed",
             f"Use Ensemble(n_frames={needed}) or more, or fewer coefficients")
@@ -188,12 +210,14 @@ def pair_density(grid, phi: np.ndarray) -> np.ndarray:
     return density / max(density.max(), 1e-300)
 
 
-def _sampled_and_priors(ensemble, c: torch.Tensor, frames, w):
-    """Sampled distances of every type pair, the roughness prior's rows R [rows, F], and the anchor [F, F]."""
-    model, kT = ensemble.model, KB * ensemble.temperature
-    mean = np.asarray(w.w.detach()) @ np.asarray(frames.features)
-    sampled, rows = {}, [torch.zeros(0, model.n_features, dtype=torch.float64)]
-    anchor = torch.zeros(model.n_features, model.n_features, dtype=torch.float64)
+def _sampled_and_priors(ensemble, y: torch.Tensor, mean: np.ndarray, n_sharing: int):
+    """Sampled distances of every type pair, the roughness prior's rows R [rows, D], and the anchor A [D, D].
+
+    y [D] are the coordinates, mean [D] the average dU/dy, n_sharing the Ensembles of the Model.
+    """
+    model, kT, size = ensemble.model, KB * ensemble.temperature, len(y)
+    sampled, rows = {}, [torch.zeros(0, size, dtype=torch.float64)]
+    anchor = torch.diag((torch.arange(size) >= model.n_features).double() / n_sharing)  # one prior per parameter
     for t, term in enumerate(model.terms):
         grid = term.potential.grid
         flexible = sum(p.numel() for p in term.potential.parameters()) > FLEXIBLE
@@ -205,8 +229,8 @@ def _sampled_and_priors(ensemble, c: torch.Tensor, frames, w):
             first, rise = (float(grid.centres[np.argmax(density >= level)]) for level in (SAMPLED, 0.9))
             sampled[t].append(np.linspace(first, grid.cutoff, 120, endpoint=False))
             if flexible:
-                rows.append(_roughness_rows(grid, first, rise, kT, start, model.n_features))
-                anchor[block, block] = _anchor(grid, c[block], first - grid.width, kT)
+                rows.append(_roughness_rows(grid, first, rise, kT, start, size))
+                anchor[block, block] = _anchor(grid, y[block], first - grid.width, kT)
     return sampled, torch.cat(rows), anchor
 
 

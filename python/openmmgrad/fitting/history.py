@@ -27,9 +27,12 @@ class History:
     ----------
     rows
         One dict per iteration: md_steps (cumulative), chi2 per degree of freedom and rms of every target, n_eff,
-        change (largest change of u, kT), seconds.
+        change (see the tolerance of `fit`), seconds; "parameter <name>", every learnt global parameter, and
+        "error <name>", its standard error, where known (Gauss-Newton; any method at the end, except for targets of
+        paths and learnt torch energies).
     potentials
-        u(r) in kT at every iteration, {ensemble: [iterations, pairs, R]}, on the distances `r`, [R], nm.
+        u(r) in kT at every iteration, {ensemble: [iterations, pairs, R]}, on the distances `r`, [R], nm; of Models
+        without pair potentials both are empty.
     estimates
         Latest averages of every target: {target: (grid, mean, stderr)}.
     bands

@@ -21,7 +21,7 @@ from .figures import draw
 from .gauss_newton import GaussNewton
 from .history import History
 from .optimizer import Gradient
-from .posterior import bands
+from .posterior import posterior
 from .problem import Problem, potential_on
 
 UNSAMPLED = 0.02  # part of a target's pairs that may be out of reach
@@ -35,20 +35,27 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
 
     Each iteration samples every Ensemble at the present parameters, compares these frames with the targets, and
     steps. Earlier frames that still represent the parameters (n_eff) are weighted in, and steps are repeated on the
-    same frames as long as these represent the new parameters. The parameters of the Models are changed in place.
+    same frames as long as these represent the new parameters. The parameters of the Models are changed in place:
+    those of pair potentials, global parameters, and, by torch optimisers, those of torch energies.
+
+    Targets of paths (`Target`, propagate=) are for torch optimisers. They run windows from the latest frames at every
+    comparison and every step, and their gradient has both terms: that of the weights and that of the paths.
 
     Parameters
     ----------
     targets
         Any number of `Target`, of any Ensembles and Models; Models given the same potential share it.
     method
-        "gauss-newton" (default), "ibi" (iterative Boltzmann inversion, the baseline), or a torch.optim class.
+        "gauss-newton" (default), "ibi" (iterative Boltzmann inversion, the baseline), or a torch.optim class, which
+        moves global parameters in units of their scales: lr=0.01 is a hundredth of a scale in an Adam step.
     max_iterations
         Sampled iterations at most. A final sample confirms the fitted parameters.
     directory
         Where history, states and figures go; the same call again resumes there after a kill. None keeps nothing.
     tolerance
-        Stop when u(r) changes less than this where sampled, kT.
+        Stop when an iteration changes less than this: u(r) where sampled, kT; global parameters, in units of their
+        scales (`Model.add_parameters`); energies, kT per particle (standard deviation over frames over the root of N):
+        with "gauss-newton" those of the Forces that have a parameter, otherwise those of learnt torch energies.
     n_eff_min
         Sample again when n_eff falls below this part of the frames.
     confidence
@@ -67,12 +74,13 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
     Raises
     ------
     ValueError
-        For unknown methods, a directory of another fit, frames that are too few or not finite. What was done until
-        then stays in the directory.
+        For unknown methods, a method that cannot move what is learnt or follow a target, a directory of another fit,
+        frames that are too few or not finite. What was done until then stays in the directory.
     """
     require(max_iterations >= 1, "fit", f"max_iterations must be at least 1, found {max_iterations}", "Give 1 or more")
     problem = Problem(targets)
     stepper = _method(method, options)
+    stepper.check(problem)
     checkpoint = Checkpoint(directory, problem, stepper, options)
     history = checkpoint.resume(max_iterations)
     with _bar(progress, max_iterations, len(history)) as bar:
@@ -82,7 +90,8 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
             _compare(problem, samples, history, row)
             if history.finished:
                 # the prior as it is believed: a larger lambda smooths u and must not narrow its band
-                history.bands = bands(problem, samples, confidence, min(stepper.used_smoothness, 1.0))
+                history.bands, errors = posterior(problem, samples, confidence, min(stepper.used_smoothness, 1.0))
+                row.update({f"error {label}": error for label, error in errors.items()})
             else:
                 _steps(problem, stepper, samples, row, n_eff_min)
                 history.converged = row["change"] <= tolerance
@@ -108,6 +117,7 @@ def _sample(problem: Problem, checkpoint: Checkpoint, iteration: int, n_eff_min:
             executor: Executor | None) -> tuple[dict, dict]:
     """One segment of every Ensemble, and the first figures of the iteration's row."""
     started = time.perf_counter()
+    problem.renew_windows()
     paths = [checkpoint.frames_path(iteration, k) for k in range(len(problem.ensembles))]
     run = map if executor is None else executor.map
     frames = list(run(lambda ensemble, path: ensemble.sample(path=path), problem.ensembles, paths))
@@ -118,13 +128,11 @@ def _sample(problem: Problem, checkpoint: Checkpoint, iteration: int, n_eff_min:
 
 def _compare(problem: Problem, samples: dict, history: History, row: dict) -> None:
     """Averages of every target at the parameters that were sampled."""
+    row.update({f"parameter {s.label}": s.tensor.item() for s in problem.scalars})
     for ensemble in problem.ensembles:
         history.potentials[ensemble.name].append(potential_on(problem, ensemble, history.r[ensemble.name]))
         with torch.no_grad():
-            latest = samples[ensemble].latest
-            w = latest.weights()
-            for target in problem.targets_of(ensemble):
-                estimate = latest.estimate(target, w)
+            for target, estimate in problem.estimates(samples[ensemble].latest).items():
                 difference = np.asarray(estimate.mean) - np.asarray(target.values)
                 row[f"chi2 {target.name}"] = float(chi2(estimate, target.values, target.sigma))
                 row[f"unsampled {target.name}"] = _unsampled(target, estimate)
@@ -159,6 +167,8 @@ def _steps(problem: Problem, stepper, samples: dict, row: dict, n_eff_min: float
     for _ in range(stepper.max_steps_per_sample):
         report = stepper.step(problem, samples)
         row.update(report.figures)
+        if row["steps"] == 0:
+            row.update({f"error {label}": error for label, error in report.errors.items()})
         row["change"], row["steps"] = max(row["change"], report.change), row["steps"] + 1
         row["n_eff"] = min(sample.fraction() for sample in samples.values())
         if row["n_eff"] < n_eff_min:

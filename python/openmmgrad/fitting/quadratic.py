@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
-r"""The local model of a fit: a quadratic in the spline coefficients, minimised by any potential's parameters.
+r"""The local model of a fit: a quadratic in the coordinates of its Ensembles, minimised by any potential's parameters.
 
-.. math:: Q(\theta) = \sum_e \tfrac12 \Delta_e^T H_e \Delta_e - b_e^T \Delta_e
-   + \tfrac{\lambda}{2}\,|R_e c_e|^2
-   + \tfrac{\mu}{2}\,\Delta_e^T G_e \Delta_e, \qquad \Delta_e = c_e(\theta) - c_e(\theta_0)
+.. math:: Q(\theta) = \sum_e \tfrac12 \Delta_e^T (H_e + A_e) \Delta_e - b_e^T \Delta_e
+   + \tfrac{\lambda}{2}\,|R_e y_e|^2
+   + \tfrac{\mu}{2}\,\Delta_e^T G_e \Delta_e, \qquad \Delta_e = y_e(\theta) - y_e(\theta_0)
 
-H and b come from the data, R is the roughness prior on u itself, G the mean square of u in kT: mu bounds the step.
-A, the anchor, keeps u in its place inside the first distance that is seen, where there are no data.
-For a spline c is linear in theta and one solve is exact; for any other module a few Gauss-Newton steps are taken,
-in the smaller of the two spaces (parameters or coefficients).
+H and b come from the data, R is the roughness prior on u itself, G the mean square of u in kT and what global
+parameters move: mu bounds the step. A, the anchor, keeps in its place what has no data: u inside the first distance
+that is seen, and every global parameter within about its scale.
+For a spline y is linear in theta and one solve is exact; for any other module a few Gauss-Newton steps are taken,
+in the smaller of the two spaces (parameters or coordinates).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..units import KB
 from .problem import Problem, pair_basis
 
 DAMPING = 1e-9    # Levenberg-Marquardt, relative; grows where a step fails
@@ -28,17 +30,17 @@ INNER_STEPS = 6   # for modules that are not linear in their parameters
 
 @dataclass
 class LocalQuadratic:
-    """Everything about one Ensemble that the step needs; arrays in coefficient space."""
+    """Everything about one Ensemble that the step needs; arrays in the space of its D = F + G coordinates."""
 
     ensemble: object
-    start: Tensor       # c_e(theta_0), [F]
-    hessian: Tensor     # H, [F, F]
-    gradient: Tensor    # b, [F]
-    roughness: Tensor   # R, [rows, F]
-    gram: Tensor        # G, [F, F], kT^-2
-    anchor: Tensor      # A^T A of what has no data and keeps its place, [F, F]
-    probe: Tensor       # basis of u(r)/kT at the sampled distances, [points, F]
-    first: float        # smallest sampled distance, nm
+    start: Tensor       # y_e(theta_0), [D]
+    hessian: Tensor     # H, [D, D]
+    gradient: Tensor    # b, [D]
+    roughness: Tensor   # R, [rows, D]
+    gram: Tensor        # G, [D, D]
+    anchor: Tensor      # A, [D, D]
+    probe: Tensor       # rows that say what a change does, [points, D]: see `gram_and_probe`
+    first: float        # smallest sampled distance, nm; NaN without pair potentials
 
 
 class Step:
@@ -50,7 +52,7 @@ class Step:
         self._start_jacobians = [problem.jacobian(p.ensemble) for p in parts]
 
     def predict(self, smoothness: float, mu: float) -> list[Tensor]:
-        """Change of each Ensemble's coefficients, [F] each, to first order: exact where c is linear in theta."""
+        """Change of each Ensemble's coordinates, [D] each, to first order: exact where y is linear in theta."""
         move = self._newton(self._start_jacobians, smoothness, mu, DAMPING)
         return [jacobian @ move for _, jacobian in self._start_jacobians]
 
@@ -73,7 +75,7 @@ class Step:
         return theta
 
     def _jacobians_at(self, theta: Tensor) -> list | None:
-        """C and its Jacobian of every Ensemble, or None where the potential refuses such parameters."""
+        """Coordinates and their Jacobian of every Ensemble, or None where the potential refuses such parameters."""
         self._problem.theta = theta
         try:
             with warnings.catch_warnings():
@@ -83,18 +85,19 @@ class Step:
             return None
 
     def moved(self, theta: Tensor) -> list[Tensor]:
-        """Change of each Ensemble's coefficients at theta, [F] each; the Problem is left at theta_0."""
+        """Change of each Ensemble's coordinates at theta, [D] each; the Problem is left at theta_0."""
         self._problem.theta = theta
-        changes = [self._problem.coefficients(p.ensemble) - p.start for p in self.parts]
+        changes = [self._problem.coordinates(p.ensemble) - p.start for p in self.parts]
         self._problem.theta = self._theta0
         return changes
 
     def largest_change(self, changes: list[Tensor]) -> float:
-        """Largest |change of u| at the sampled distances, kT, of changes of the coefficients."""
-        return max(float((p.probe @ d).abs().max()) for p, d in zip(self.parts, changes, strict=True))
+        """The largest of what changes of the coordinates do: to u at the sampled distances, kT, and see the probe."""
+        moved = torch.cat([p.probe @ d for p, d in zip(self.parts, changes, strict=True)])
+        return float(moved.abs().max()) if len(moved) else 0.0
 
     def posterior(self, smoothness: float) -> list[Tensor]:
-        """Covariance of c_e given the data and the prior, [F, F] for each Ensemble."""
+        """Covariance of y_e given the data and the prior, [D, D] for each Ensemble."""
         curvatures = [p.hessian + p.anchor + smoothness * p.roughness.T @ p.roughness for p in self.parts]
         jacobian = torch.cat([j for _, j in self._start_jacobians])
         curvature = torch.block_diag(*curvatures)
@@ -143,8 +146,29 @@ class Step:
         return -jacobian.T @ torch.linalg.solve(system, slope)
 
 
-def gram_and_probe(ensemble, r_sampled: dict) -> tuple[Tensor, Tensor]:
-    """G and the probe of an Ensemble; r_sampled: {term index: [P] arrays of sampled distances (nm)}."""
-    probe = torch.cat([pair_basis(ensemble, term, p, r_sampled[t][p])
-                       for t, term in enumerate(ensemble.model.terms) for p in range(term.shape[0])])
-    return probe.T @ probe / len(probe), probe
+def gram_and_probe(ensemble, r_sampled: dict, slopes: np.ndarray, p: np.ndarray) -> tuple[Tensor, Tensor]:
+    """G and the probe of an Ensemble: rows whose products with a change of coordinates are to stay small.
+
+    They are the change of u at sampled distances, kT; the change of every global parameter in units of its scale;
+    and what that does to the energy, kT per particle: its standard deviation over frames over the root of N.
+
+    Parameters
+    ----------
+    ensemble
+        An Ensemble.
+    r_sampled
+        {term index: [P] arrays of sampled distances, nm}.
+    slopes, p
+        dU/dy [S, D], kJ/mol, and probabilities [S] of the frames.
+    """
+    model, size = ensemble.model, slopes.shape[1]
+    distances = [pair_basis(ensemble, term, row, r_sampled[t][row])
+                 for t, term in enumerate(model.terms) for row in range(term.shape[0])]
+    distances = torch.cat([torch.zeros(0, size, dtype=torch.float64), *distances])
+    own = torch.eye(size, dtype=torch.float64)[model.n_features:]
+    slopes = slopes[:, model.n_features:]
+    spread = np.sqrt(p @ (slopes - p @ slopes) ** 2)
+    per_particle = spread / (KB * ensemble.temperature * np.sqrt(max(np.count_nonzero(model.masses), 1)))
+    parameters = torch.cat([own, torch.as_tensor(per_particle)[:, None] * own])
+    gram = distances.T @ distances / max(len(distances), 1) + parameters.T @ parameters
+    return gram, torch.cat([distances, parameters])

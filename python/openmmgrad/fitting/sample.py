@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from ..estimate import Estimate, expectation
@@ -20,8 +21,9 @@ class Sample:
 
     def __init__(self, ensemble, parts: Sequence[Frames]) -> None:
         self.ensemble, self.parts = ensemble, list(parts)
+        self._remembered: dict[str, tuple] = {}
 
-    @property
+    @cached_property
     def latest(self) -> Sample:
         """The frames of the latest segment alone."""
         return self if len(self.parts) == 1 else Sample(self.ensemble, self.parts[-1:])
@@ -33,7 +35,30 @@ class Sample:
 
     def weights(self) -> Weights:
         """Weights under the present parameters, with graph."""
-        return weights(self.ensemble.model, self.frames)
+        found = weights(self.ensemble.model, self.frames)
+        self._remembered["weights"] = self._present(), Weights(found.w.detach(), found.segments)
+        return found
+
+    def plain_weights(self) -> Weights:
+        """The same without graph; evaluated once for equal parameters."""
+        if self._remembered.get("weights", (None,))[0] != self._present():
+            with torch.no_grad():
+                self.weights()
+        return self._remembered["weights"][1]
+
+    def slopes(self) -> np.ndarray:
+        """dU/dy of every frame, [S, F + G], kJ/mol: features, and derivatives for global parameters times scales."""
+        model, frames = self.ensemble.model, self.frames
+        features = np.zeros((len(frames), 0)) if frames.features is None else np.asarray(frames.features)
+        if not model.parameter_names:
+            return features
+        if self._remembered.get("slopes", (None,))[0] != self._present():
+            values = model.parameter_values().detach().requires_grad_()
+            energies = model.parameter_energies(frames, values)
+            rows = [torch.autograd.grad(energy, values, retain_graph=True)[0] for energy in energies]
+            scales = np.array(list(model.parameter_scales.values()))
+            self._remembered["slopes"] = self._present(), np.hstack([features, torch.stack(rows).numpy() * scales])
+        return self._remembered["slopes"][1]
 
     def values(self, observable) -> torch.Tensor:
         """An observable of every frame, [S, B]; evaluated once for each part unless it contains parameters."""
@@ -42,14 +67,24 @@ class Sample:
         return torch.cat([part.observed(observable) for part in self.parts])
 
     def estimate(self, target, w: Weights | None = None) -> Estimate:
-        """The reweighted average that a target is compared with."""
+        """The reweighted average that a target of frames is compared with."""
         w = self.weights() if w is None else w
         return expectation(self.values(target.observable), w, observable=target.observable)
 
     def fraction(self) -> float:
         """n_eff of the latest segment as a part of its frames."""
-        with torch.no_grad():
-            return self.latest.weights().n_eff / len(self.parts[-1])
+        return self.latest.plain_weights().n_eff / len(self.parts[-1])
+
+    def energy_change(self, before: Weights) -> float:
+        """What became of the energy since: standard deviation over the latest frames, kT/sqrt(N)."""
+        p, after = (np.asarray(w.w) for w in (before, self.latest.plain_weights()))
+        ratio = np.log(np.maximum(after, 1e-300)) - np.log(np.maximum(p, 1e-300))
+        spread = np.sqrt(p @ (ratio - p @ ratio) ** 2)
+        return float(spread / np.sqrt(np.count_nonzero(self.ensemble.model.masses)))
+
+    def _present(self) -> bytes:
+        """The Model's parameters and buffers, to know them again."""
+        return b"".join(np.asarray(v.detach()).tobytes() for v in self.ensemble.model.state_dict().values())
 
 
 class Pool:

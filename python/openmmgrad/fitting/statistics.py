@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-r"""Linear response of what is measured to the spline coefficients.
+r"""Linear response of what is measured to the coordinates of an Ensemble: spline coefficients, global parameters.
 
 .. math:: \delta = \langle O \rangle - O^*, \qquad
-   J = \frac{\partial \langle O \rangle}{\partial c} = -\beta\,\mathrm{Cov}(O, \Phi)
-   + \Big\langle \frac{\partial O}{\partial c} \Big\rangle
+   J = \frac{\partial \langle O \rangle}{\partial y}
+   = -\beta\,\mathrm{Cov}\Big(O, \frac{\partial U}{\partial y}\Big)
+   + \Big\langle \frac{\partial O}{\partial y} \Big\rangle, \qquad y = (c, p/s)
 
-An RDF is matched through the counts of the spline's own basis functions, O = Phi, because their covariance is known
-in full and the Jacobian is then exactly -beta Cov(Phi). A structure factor is transformed to such counts; any other
-observable is matched as it is.
+with dU/dc = Phi, the features, and dU/dp of the Forces whose parameters are learnt. An RDF is matched through the
+counts of the spline's own basis functions, O = Phi, because their covariance is known in full and the Jacobian is then
+exactly -beta Cov(Phi). A structure factor is transformed to such counts; any other observable is matched as it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from ..errors import require
 from ..estimate import expectation
@@ -26,7 +28,7 @@ from .transforms import structure_factor_maps
 
 @dataclass
 class Response:
-    """delta [M], J [M, F], and the covariance C [M, M] of delta."""
+    """delta [M], J [M, F + G], and the covariance C [M, M] of delta."""
 
     residual: np.ndarray
     jacobian: np.ndarray
@@ -67,7 +69,7 @@ def spline_columns(target) -> np.ndarray | None:
     of its selection.
     """
     observable, model = target.observable, target.ensemble.model
-    if isinstance(observable, RDF) and observable.smear is None:
+    if isinstance(observable, RDF) and observable.smear is None and observable.normalization == "density":
         selections, reach = (observable.selection_a, observable.selection_b), observable.r_max
     elif isinstance(observable, StructureFactor) and observable.radiation is None:
         selections, reach = (observable.selection, observable.selection), np.inf
@@ -102,7 +104,7 @@ def _transformed_response(target, sample, w, columns) -> Response:
     covariance = estimate.covariance()
     if target.sigma is not None:
         covariance = covariance + np.diag(target.sigma**2)
-    jacobian = -beta * blur @ weighted_covariance(phi[:, columns], phi, w)
+    jacobian = -beta * blur @ weighted_covariance(phi[:, columns], sample.slopes(), w)
     return Response(to_counts @ difference, jacobian, to_counts @ covariance @ to_counts.T, target.weight, rtol=1e-6)
 
 
@@ -112,22 +114,38 @@ def _spline_response(target, sample, w, columns) -> Response:
     estimate = expectation(phi[:, columns], w)
     mean = np.asarray(estimate.mean.detach())
     wanted, covariance = target.spline_counts(columns)
-    jacobian = -beta * weighted_covariance(phi[:, columns], phi, w)
+    jacobian = -beta * weighted_covariance(phi[:, columns], sample.slopes(), w)
     return Response(mean - wanted, jacobian, estimate.covariance() + covariance, target.weight)
 
 
 def _observable_response(target, sample, w) -> Response:
     beta = 1 / (KB * target.ensemble.temperature)
-    values = np.asarray(sample.values(target.observable).detach())
+    values = sample.values(target.observable)
     estimate = sample.estimate(target, w)
-    jacobian = -beta * weighted_covariance(values.reshape(len(values), -1), np.asarray(sample.frames.features), w)
+    plain = np.asarray(values.detach())
+    jacobian = -beta * weighted_covariance(plain.reshape(len(plain), -1), sample.slopes(), w)
     if target.observable.explicit:
         derivatives = target.observable.coefficient_derivatives(sample.frames)
-        jacobian = jacobian + np.tensordot(w.w.detach().numpy(), derivatives.numpy(), axes=1)
+        on_coefficients = np.tensordot(w.w.detach().numpy(), derivatives.numpy(), axes=1)
+        jacobian = jacobian + np.hstack([on_coefficients, _explicit_in_parameters(values, target.ensemble.model, w)])
     sigma = np.zeros(len(target.values)) if target.sigma is None else np.asarray(target.sigma)
     covariance = np.atleast_2d(estimate.covariance()) + np.diag(sigma**2)
     residual = np.asarray(estimate.mean.detach()) - np.asarray(target.values)
     return Response(np.atleast_1d(residual), np.atleast_2d(jacobian), covariance, target.weight)
+
+
+def _explicit_in_parameters(values: torch.Tensor, model, w) -> np.ndarray:
+    """<dO/d(p/s)> at fixed positions, [B, G], from the graph of values [S, B]."""
+    mean = (w.w.detach() @ values).reshape(-1)
+    parameters = [model.global_parameters[name] for name in model.parameter_names]
+    slopes = np.zeros((len(mean), len(parameters)))
+    if not mean.requires_grad or not parameters:
+        return slopes
+    for g, (p, scale) in enumerate(zip(parameters, model.parameter_scales.values(), strict=True)):
+        for b in range(len(mean) if p.requires_grad else 0):
+            (found,) = torch.autograd.grad(mean[b], p, retain_graph=True, allow_unused=True)
+            slopes[b, g] = 0.0 if found is None else found.item() * scale
+    return slopes
 
 
 def weighted_covariance(a: np.ndarray, b: np.ndarray, w) -> np.ndarray:
