@@ -49,11 +49,12 @@ class Case:
 
 @cache
 def water(kind: str, n_side: int, method: int = NONE, cutoff: float = 0.0, skewed: bool = False,
-          remove_motion: int = 0) -> Case:
+          remove_motion: int = 0, separation: float = 1.0) -> Case:
     """n_side^3 waters near 300 K: a cluster, or a box at ambient density.
 
     Global parameters: `dq` (the hydrogens' charge is q + dq, the negative charge -2 q - 2 dq), `dsigma` (added to the
     oxygens' sigma), the bond's `k_OH` or `D_OH`, and `k_angle`. `remove_motion` is a CMMotionRemover's frequency.
+    `separation` multiplies PME's alpha, and the grid with it: forces at the cutoff jump by less.
     """
     model, n = WATERS[kind], n_side**3
     per = 3 if model["site"] is None else 4
@@ -69,6 +70,8 @@ def water(kind: str, n_side: int, method: int = NONE, cutoff: float = 0.0, skewe
         force.addEnergyParameterDerivative(name)
         force.setUsesPeriodicBoundaryConditions(method != NONE)
     pairs = _nonbonded(method, cutoff)
+    if separation != 1.0:
+        _separate(pairs, cell, separation)
     pairs.addGlobalParameter("dq", 0.0)
     pairs.addGlobalParameter("dsigma", 0.0)
     negative = 0 if per == 3 else 3
@@ -163,6 +166,14 @@ def _nonbonded(method: int, cutoff: float) -> openmm.NonbondedForce:
         force.setEwaldErrorTolerance(1e-5)
         force.setReactionFieldDielectric(1e9)  # the force ends at zero
     return force
+
+
+def _separate(pairs: openmm.NonbondedForce, cell: np.ndarray, separation: float) -> None:
+    """PME's parameters as OpenMM takes them from cutoff and tolerance, with alpha and grid times `separation`."""
+    tolerance = pairs.getEwaldErrorTolerance()
+    alpha = separation * np.sqrt(-np.log(2 * tolerance)) / pairs.getCutoffDistance()._value
+    grid = np.ceil(2 * alpha * np.diag(cell) / (3 * tolerance**0.2)).astype(int)
+    pairs.setPMEParameters(alpha, *grid.tolist())
 
 
 def _cell(n: int, skewed: bool) -> np.ndarray:
