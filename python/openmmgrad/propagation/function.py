@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..errors import require
 from .engine import Engine
 from .windows import Plan, Shown, backward, forward
 
@@ -109,8 +110,16 @@ def _allocate(plan: Plan, x0: Tensor) -> dict[str, np.ndarray]:
     shape = (len(x0), plan.n_shown)
     if plan.observe is None:
         return {"x": np.empty((*shape, *x0.shape[1:])), "v": np.empty((*shape, *x0.shape[1:]))}
-    with torch.no_grad():
-        value = plan.observe(x0[0, None].detach(), torch.zeros_like(x0[0, None]))
+    twice = x0[:1].detach().expand(2, -1, -1)
+    with torch.enable_grad():
+        value = plan.observe(twice, torch.zeros_like(twice))
+    found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    require(isinstance(value, Tensor) and value.ndim > 0 and len(value) == 2, "propagate",
+            f"observe must return [T', ...] for positions [T', N, 3], found {found} for T' = 2",
+            "Treat each time on its own, and keep their axis first")
+    require(isinstance(plan.observe, torch.nn.Module) or not value.requires_grad, "propagate",
+            "observe depends on tensors that require grad, which no gradient would reach",
+            "Make it an nn.Module that has them as parameters")
     return {"values": np.empty((*shape, *value.shape[1:]))}
 
 

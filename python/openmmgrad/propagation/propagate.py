@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import require
 from ..frames import Frames
+from ..global_parameters import available
 from ..integrators import NoseHooverChainIntegrator
 from ..model import REFERENCE_TEMPERATURE, Model
 from ..path import Path
@@ -274,8 +275,11 @@ class Propagator:
         require(not isinstance(self.integrator, NoseHooverChainIntegrator) and not self.two_sided, who,
                 "controls act on the kicks of Verlet and LangevinMiddle, forwards in time",
                 "Use one of those, and two_sided=False")
-        columns = []
+        columns, known = [], available(self.model.system)
         for name, values in controls.items():
+            require(name in known, who,
+                    f"control {name!r} is no global parameter of a Force; found {', '.join(known) or 'none'}",
+                    "Name one of those")
             values = torch.as_tensor(values, dtype=torch.float64)
             require(values.shape in ((n,), (n_windows, n)), who,
                     f"control {name!r} must have shape [{n}] or [{n_windows}, {n}], found {list(values.shape)}",

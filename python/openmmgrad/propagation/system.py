@@ -120,11 +120,11 @@ def copy_integrator(integrator: openmm.Integrator | None, timestep: float | None
     """A fresh integrator of the same kind; only those whose discrete steps of this System have an adjoint here."""
     who = "propagate"
     remedy = "Pass a VerletIntegrator, a LangevinMiddleIntegrator or openmmgrad.NoseHooverChainIntegrator"
-    if integrator is None:
-        require(timestep is not None, who, "expected a timestep, found none", "Pass timestep= in ps, or integrator=")
-        integrator = openmm.VerletIntegrator(timestep)
+    require(timestep is not None or integrator is not None, who, "expected a timestep, found none",
+            "Pass timestep= in ps, or integrator=")
     step = integrator.getStepSize()._value if timestep is None else timestep
     require(0 < step < float("inf"), who, f"the timestep must be positive, found {step} ps", "Give it in ps")
+    integrator = openmm.VerletIntegrator(step) if integrator is None else integrator
     require(integrator.getIntegrationForceGroups() == 0xFFFFFFFF or integrator.getIntegrationForceGroups() == -1, who,
             "the integrator leaves out force groups", "Use one that integrates all forces")
     if type(integrator) is openmm.VerletIntegrator:
