@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Fold a chain: learn the energy that takes 22 beads from a straight line to a helix, through its trajectories.
 
-The control problem of W. Wang, S. Axelrod, R. Gomez-Bombarelli, arXiv 2003.00868 (2020). Bonds and excluded volume are
-fixed. Learnt are a spline u(r) between beads that are not bonded, an angle term and a Fourier series of the torsion, by
-Adam on gradients through 33 steps of a Nose-Hoover chain. Shorter than the time in which trajectories diverge, such
-windows follow one another: each begins where the one before ended, and after `--lifetime` windows a chain starts again,
-straight and with new velocities. The loss compares the last bonds, angles, dihedrals and distances with the helix's.
-
-Numbers are the paper's, in reduced units of length, energy and mass that are read as 1 nm, 1 kJ/mol and 1 amu: time is
-then in ps, and kT = 0.0272 kJ/mol.
+The control problem of W. Wang, S. Axelrod, R. Gomez-Bombarelli, arXiv 2003.00868 (2020), with their helix, bonds,
+excluded volume, temperature, timestep and 33 steps of a Nose-Hoover chain. Learnt are here a spline u(r) between beads
+that are not bonded, an angle term and a Fourier series of the torsion. Windows of 33 steps are shorter than the time in
+which trajectories diverge; they follow one another, each from where the one before ended, and after 40 windows a chain
+starts again, straight and with new velocities. The loss compares last bonds, angles, dihedrals and distances with the
+helix's. Reduced units of length, energy and mass are read as 1 nm, 1 kJ/mol and 1 amu; time is then in ps.
 
     python examples/06_fold_a_chain.py --out out/fold
 """
@@ -28,15 +26,8 @@ N, KT, TIMESTEP = 22, 0.0272, 0.0296
 TURN, RADIUS, RISE = 5 * np.pi / 21, 0.96985, 0.166475  # of the helix, from bead to bead
 SCALES = {"bonds": 5.0, "angles": 10.0, "dihedrals": 3.0, "distances": 1.0}
 WINDOW, LIFETIME = 33, 40  # steps of a window, windows of a chain
-
-
-def ideal_helix() -> torch.Tensor:
-    """[N, 3], nm."""
-    phase = TURN * np.arange(N)
-    return torch.as_tensor(np.stack([RADIUS * np.cos(phase), RADIUS * np.sin(phase), RISE * np.arange(N)], axis=1))
-
-
-HELIX = ideal_helix()
+BEADS = torch.arange(N, dtype=torch.float64)
+HELIX = torch.stack([RADIUS * torch.cos(TURN * BEADS), RADIUS * torch.sin(TURN * BEADS), RISE * BEADS], dim=1)  # nm
 BOND = (HELIX[1] - HELIX[0]).norm().item()
 
 
@@ -75,14 +66,13 @@ def chain_model() -> og.Model:
 def straight_chains(n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Positions, 0.05 nm around a straight line, and Maxwellian velocities, [n, N, 3] each."""
     x = torch.zeros(n, N, 3, dtype=torch.float64)
-    x[:, :, 0] = BOND * torch.arange(N)
+    x[:, :, 0] = BOND * BEADS
     x = x + 0.05 * torch.randn(x.shape, dtype=x.dtype, generator=generator)
     return x, KT**0.5 * torch.randn(x.shape, dtype=x.dtype, generator=generator)
 
 
 def propagator(model: og.Model, n_steps: int, stride: int, platform: str) -> og.Propagator:
-    integrator = og.NoseHooverChainIntegrator(REDUCED.temperature(KT), TIMESTEP, degrees_of_freedom=3 * N,
-                                              relaxation_time=0.5)
+    integrator = og.NoseHooverChainIntegrator(REDUCED.temperature(KT), TIMESTEP, 3 * N, relaxation_time=0.5)
     return og.Propagator(model, n_steps=n_steps, stride=stride, integrator=integrator, platform=platform, threads=1)
 
 
@@ -155,9 +145,8 @@ def train(model: og.Model, args) -> dict[str, list[float]]:
     x, v = straight_chains(args.chains, generator)
     phase = torch.arange(args.chains) * LIFETIME // args.chains  # chains of all ages at any time
     for update in range(args.updates):
-        again = ((update + phase) % LIFETIME == 0)[:, None, None]
-        x, v = (torch.where(again, new, old) for new, old in zip(straight_chains(args.chains, generator), (x, v),
-                                                                 strict=True))
+        new, again = straight_chains(args.chains, generator), ((update + phase) % LIFETIME == 0)[:, None, None]
+        x, v = torch.where(again, new[0], x), torch.where(again, new[1], v)
         path = run(initial=(x, v))
         terms = loss_terms(path.positions[:, -1])
         optimizer.zero_grad()
@@ -215,7 +204,7 @@ def picture(path: Path, history: dict, times: np.ndarray, before: torch.Tensor, 
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    left, middle = figure.add_subplot(1, 3, 1), figure.add_subplot(1, 3, 2)
+    left, middle, right = (figure.add_subplot(1, 3, k, projection="3d" if k == 3 else None) for k in (1, 2, 3))
     left.semilogy(history["loss"], color="k", label="loss")
     left.semilogy(history["gradient norm"], color="tab:orange", lw=0.8, label="gradient norm")
     left.set(xlabel="update")
@@ -227,7 +216,6 @@ def picture(path: Path, history: dict, times: np.ndarray, before: torch.Tensor, 
     middle.axvline(WINDOW * TIMESTEP, color="k", ls=":", lw=1, label="length of a training window")
     middle.set(xlabel="time (ps), from new velocities", ylabel="rmsd from the helix (nm)", ylim=(0, None))
     middle.legend()
-    right = figure.add_subplot(1, 3, 3, projection="3d")
     shown = (("before", superpose(before[0, -1])[0], "0.7"), ("after", superpose(after[0, -1])[0], "tab:red"),
              ("helix", HELIX - HELIX.mean(0), "k"))
     for name, x, color in shown:
