@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Fold a chain: learn the energy that takes 22 beads from a straight line to a helix, through its trajectories.
 
-The control problem of W. Wang, S. Axelrod, R. Gomez-Bombarelli, arXiv 2003.00868 (2020), with their helix, bonds,
-excluded volume, temperature, timestep and 33 steps of a Nose-Hoover chain. Learnt are here a spline u(r) between beads
-that are not bonded, an angle term and a Fourier series of the torsion. Windows of 33 steps are shorter than the time in
-which trajectories diverge; they follow one another, each from where the one before ended, and after 40 windows a chain
-starts again, straight and with new velocities. The loss compares last bonds, angles, dihedrals and distances with the
-helix's. Reduced units of length, energy and mass are read as 1 nm, 1 kJ/mol and 1 amu; time is then in ps.
+The control problem of W. Wang, S. Axelrod, R. Gomez-Bombarelli, arXiv 2003.00868 (2020), with their helix, excluded
+volume, temperature, timestep and 33 steps of a Nose-Hoover chain, and harmonic bonds of their constant. Learnt are here
+a spline u(r) between beads that are not bonded, an angle term and a Fourier series of the torsion. Windows of 33 steps
+are shorter than the time in which trajectories diverge; they follow one another, each from where the one before ended,
+and after 40 windows a chain starts again, straight and with new velocities. The loss compares last bonds, angles,
+dihedrals and distances with the helix's. Reduced units of length, energy and mass are read as 1 nm, 1 kJ/mol and 1 amu;
+time is then in ps.
 
     python examples/06_fold_a_chain.py --out out/fold
 """
