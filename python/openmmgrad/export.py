@@ -66,8 +66,8 @@ def export(
     """Write the projected spline of a Model's learnable potentials, in the format of the path's suffix.
 
     ``.xml``
-        the `openmm.System` with the learnable forces. With ``backend="table"`` OpenMM alone reads and runs
-        it.
+        the `openmm.System` with the learnable forces, and learnt global parameters as defaults of their Forces.
+        With ``backend="table"`` OpenMM alone reads and runs it.
     ``.lammps``
         ``pair_style table``, a section per pair of types; the first lines name the units and the commands.
     ``.xvg``
@@ -78,8 +78,9 @@ def export(
 
     Every knot of the spline is a point of the table, so that cubic interpolation gives the spline itself.
     Tables begin at r = 0 (LAMMPS: one spacing further) and end at the cutoff. No dispersion correction is
-    part of the potential: switch it off in the reading program, and keep the cutoff. Exclusions and
-    interaction groups are in ``.xml`` only. Each file replaces an old one in one step.
+    part of the potential: switch it off in the reading program, and keep the cutoff. Exclusions,
+    interaction groups and the System's own Forces are in ``.xml`` only; comments of tables name the global
+    parameters and torch energies that belong to the fit. Each file replaces an old one in one step.
 
     Parameters
     ----------
@@ -104,7 +105,8 @@ def export(
     Raises
     ------
     ValueError
-        For another suffix, backend or units, and where two terms of a Model give tables to one pair of types.
+        For another suffix, backend or units, where two terms of a Model give tables to one pair of types, for tables
+        of a Model without pair potentials, and for ``.xml`` of one with torch energies, which are Python code.
     TypeError
         For anything but a Model or PairPotential, and a potential as ``.xml``.
 
@@ -144,15 +146,23 @@ def pair_tables(
 ) -> list[PairTable]:
     """One table per pair of types."""
     terms = [(t.potential, t.pairs) for t in what.terms] if isinstance(what, Model) else [(what, list(pairs))]
+    beside = _beside(what)
+    remedy = "Call model.add_pair_potential first"
+    if beside:
+        remedy = "Write .xml: it holds global parameters as defaults of their Forces"
+        remedy = "Use model.create_system(temperature) in Python" if what.energy_terms else remedy
     require(
-        bool(terms), "export", "the Model has no learnable potential", "Call model.add_pair_potential first"
+        bool(terms),
+        "export",
+        "the Model has no learnable potential, which is what tables hold" + (f", but {beside}" if beside else ""),
+        remedy,
     )
     tables = []
     for potential, labels in terms:
         facts = (
             f"{type(potential).__name__} at {temperature:g} K, cutoff {potential.cutoff:g} nm, truncation "
             f"{potential.truncation}, cubic spline of {potential.n_coefficients} coefficients, "
-            "no dispersion correction"
+            "no dispersion correction" + (f"; not in this table: {beside}" if beside else "")
         )
         with torch.no_grad():
             c = potential.coefficients(labels, temperature).cpu()
@@ -166,6 +176,16 @@ def pair_tables(
         "Export each potential by itself, or add them up with SumPotential",
     )
     return tables
+
+
+def _beside(what: Model | PairPotential) -> str:
+    """What a Model learns beside its pair potentials, in words; empty for nothing."""
+    if not isinstance(what, Model):
+        return ""
+    values = [f"{name} = {value:.10g}" for name, value in what.global_parameters.as_dict().items()]
+    found = [f"global parameters {', '.join(values)}"] if values else []
+    names = ", ".join(term.name for term in what.energy_terms)
+    return " and ".join(found + ([f"torch energies {names}"] if names else []))
 
 
 def system_xml(model: Model, temperature: float, backend: str) -> str:
@@ -182,6 +202,14 @@ def system_xml(model: Model, temperature: float, backend: str) -> str:
         "export",
         f"backend must be 'native' or 'table', found {backend!r}",
         "Python and torch code does not travel as numbers; 'table' needs OpenMM only",
+    )
+    names = ", ".join(term.name for term in model.energy_terms)
+    require(
+        not names,
+        "export",
+        f".xml holds numbers, with backend='table', too, and {names} is Python code (add_energy)",
+        "Use model.create_system(temperature) in Python; XmlSerializer.serialize of that System holds a pickle of the "
+        "module, for readers that have its class and trust its source",
     )
     return openmm.XmlSerializer.serialize(model.create_system(temperature, backend=backend))
 
