@@ -136,3 +136,14 @@ def test_resumed_fit_of_paths_equals_an_uninterrupted_one_bit_by_bit(tmp_path, m
     assert (tmp_path / "cut" / "figures" / "target-1.png").exists()
     with pytest.raises(ValueError, match="holds another fit: it differs in windows"):
         job(tmp_path / "cut", n_steps=30)
+
+
+def test_tables_of_others_come_to_the_lags_of_the_windows(tmp_path):
+    t = np.linspace(0, 3, 61)
+    rows = "\n".join(f"{a:.6f},{b:.9f},0.01" for a, b in zip(t, np.exp(-t), strict=True))
+    (tmp_path / "vacf.csv").write_text(f"t_ps,C,sigma\n{rows}\n")
+    target = og.Target.from_file(tmp_path / "vacf.csv", og.VACF(max_lag=1.5), oscillators(1.0), column="C",
+                                 sigma_column="sigma", propagate=WINDOWS)
+    assert target.observable.grid == pytest.approx(0.2 * np.arange(8))
+    assert target.values == pytest.approx(np.exp(-target.observable.grid), abs=1e-4)
+    assert target.propagate == WINDOWS and target.sigma == pytest.approx(np.full(8, 0.01))
