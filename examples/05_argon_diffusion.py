@@ -24,7 +24,12 @@ TEMPERATURE, MASS, DENSITY, CUTOFF = 94.4, 39.948, 346 / 2.5562**3, 1.0  # K, am
 TARGET = 2.36e-9  # m^2/s
 SIGMA, EPSILON = 0.338, 0.8938  # nm, kJ/mol: the start
 WINDOW = 2.0  # ps
-BATCH = 10  # runs in memory at a time
+BATCH = 3  # runs in memory at a time
+
+
+def batches(frames):
+    """Some frames at a time: runs from all of them would not fit into memory."""
+    return (frames[first:first + BATCH] for first in range(0, len(frames), BATCH))
 
 
 class Argon:
@@ -38,35 +43,34 @@ class Argon:
         self.ensemble = og.Ensemble(self.model, positions, temperature=TEMPERATURE, timestep=0.010, friction=1.0,
                                     stride=100, equilibration=2000, seed=seed, threads=1)
         options = {"threads": 1, "workers": args.workers}
-        self.short = og.Propagator(self.model, args.timestep, round(WINDOW / args.timestep), 2, **options)
+        self.short = og.Propagator(self.model, args.timestep, round(WINDOW / args.timestep) + 1, **options)
         self.long = og.Propagator(self.model, args.timestep, round(args.length / args.timestep) + 1, **options)
-
-    def runs(self, frames):
-        """Long runs of constant energy from frames, some at a time."""
-        for first in range(0, len(frames), BATCH):
-            with torch.no_grad():
-                yield self.long(frames[first:first + BATCH])
 
     def value(self, n_runs: int):
         """D as an Estimate, m^2/s."""
         diffusion = og.SelfDiffusion(t_max=WINDOW, origins="all")
         frames = self.ensemble.sample(n_runs)
-        values = torch.cat([diffusion(runs) for runs in self.runs(frames)])
+        with torch.no_grad():
+            values = torch.cat([diffusion(self.long(part)) for part in batches(frames)])
         return og.expectation(og.kinetic_control(values, frames), og.Weights.uniform(n_runs), diffusion)
 
     def gradient(self, n_runs: int, n_windows: int):
-        """D as an Estimate, and the two parts of dD/d(ln sigma, ln epsilon), m^2/s, [2] each."""
-        diffusion = og.SelfDiffusion(t_max=WINDOW)
+        """D as an Estimate, and the path and weight parts of dD/d(ln sigma, ln epsilon), m^2/s, [2] each."""
         frames = self.ensemble.sample(max(n_runs, n_windows))
-        # which frames: every time of the long runs is the start of a window
-        parts = [og.time_origins(diffusion, runs, self.model, length=WINDOW, every=0.2, stride=4)
-                 for runs in self.runs(frames[:n_runs])]
+        # which frames there are: every time of long runs is the start of a window
+        with torch.no_grad():
+            parts = [self.windows(self.long(part)) for part in batches(frames[:n_runs])]
         starts = og.Frames.concatenate([starts for _, starts in parts])
         values = og.kinetic_control(torch.cat([values for values, _ in parts]), starts)
-        D = og.expectation(values, og.weights(self.model, starts), diffusion)
-        # where they go: gradients through trajectories
-        path = og.expectation(diffusion(self.short(frames[:n_windows])), og.Weights.uniform(n_windows))
+        D = og.expectation(values, og.weights(self.model, starts))
+        # where they go: gradients through one window from each frame
+        values, starts = self.windows(self.short(frames[:n_windows]))
+        path = og.expectation(values, og.Weights.uniform(n_windows))
         return D, self.derivatives(path.mean), self.derivatives(D.mean)
+
+    def windows(self, runs):
+        """D from every window of runs, [S, 1], and the frames that the windows start from."""
+        return og.time_origins(og.SelfDiffusion(t_max=WINDOW), runs, self.model, length=WINDOW, every=0.2, stride=4)
 
     def derivatives(self, value) -> np.ndarray:
         parameters = [self.potential.sigma, self.potential.epsilon]

@@ -63,6 +63,10 @@ def time_origins(observable: Callable[[Path], Tensor], runs: Path, model: Model,
     A run of constant energy visits one energy: take many runs of a few windows' length, not a few long ones.
     Neighbouring windows are correlated, and `expectation` finds how much.
 
+    How a gradient divides into what the weights and what the paths contribute depends on where in its window the frame
+    is: take both parts from windows of this function, with graph for the second. Half-step velocities, half a timestep
+    earlier, have other parts; for argon with steps of 10 fs they differ by 5 % of the gradient.
+
     Examples
     --------
     One atom in free flight, which moves 0.5 nm in every window:
