@@ -90,6 +90,7 @@ def test_gauss_newton_moves_splines_and_parameters_in_one_step(droplet_case):
     assert abs(epsilon - 1) < 0.1
     assert history.column("chi2 g(r)")[-1] < 2 < history.column("chi2 g(r)")[0]
     assert history.bands["droplet"][1].shape == (1, 200)
+    assert history.column("change")[:-1].max() < 0.6 * 1.01  # u and U are linear in epsilon and k: max_step is kept
 
 
 def test_a_step_of_gauss_newton_is_bounded_in_scales_and_in_energy():

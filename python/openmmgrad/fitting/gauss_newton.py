@@ -92,6 +92,7 @@ class GaussNewton:
         mu = self._bound(step, smoothness)
         if mu == 0 and self.smoothness == "auto":
             smoothness = _discrepancy(step, responses)
+            mu = self._bound(step, smoothness)  # less smoothing lets a step grow
         theta = step.solve(smoothness, mu)
         change = step.largest_change(step.moved(theta))
         problem.theta = theta
