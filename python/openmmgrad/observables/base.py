@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every observable of stored frames offers."""
+"""What every observable of frames and paths offers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..frames import Frames
 
 
 class Observable(ABC):
-    """A function of one frame, evaluated on many: Frames -> [S, B].
+    """A function of one frame or window, evaluated on many: Frames or Path -> [S, B].
 
     A subclass sets the attributes below and defines ``__call__``; nothing else is needed to fit it or to plot it.
 
