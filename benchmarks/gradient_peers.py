@@ -75,7 +75,11 @@ def jaxmd(case, options) -> None:
     guard = 0.5 * options.skin if options.refresh == "segment" else 0.0  # for the moves within a segment
     neighbours = partition.neighbor_list(displacement, float(case["length"]), cutoff + guard, format=style,
                                          dr_threshold=options.skin - guard, capacity_multiplier=1.1)  # fmt: skip
-    first_list = neighbours.allocate(x0)
+    first_list = neighbours.allocate(jnp.mod(x0, float(case["length"])))
+
+    def refresh(near, x):
+        """The list of a later time; its cells want positions inside the box."""
+        return near.update(jnp.mod(lax.stop_gradient(x), float(case["length"])))
 
     def energy(x, neighbor, sigma, epsilon):
         return smap.pair_neighbor_list(pair_energy, displacement, sigma=sigma, epsilon=epsilon)(x, neighbor=neighbor)
@@ -89,17 +93,17 @@ def jaxmd(case, options) -> None:
         def steps(carry, _):
             state, near, far = carry
             if options.refresh == "segment":
-                near = near.update(lax.stop_gradient(state.position))
+                near = refresh(near, state.position)
 
             def one(state_near_far, _):
                 state, near, far = state_near_far
                 if options.refresh == "step":
-                    near = near.update(lax.stop_gradient(state.position))
+                    near = refresh(near, state.position)
                 return (step(state, neighbor=near), near, far), None
 
             if options.refresh == "segment":
                 state, _ = lax.scan(lambda s, _: (step(s, neighbor=near), None), state, None, length=segment)
-                moved = lax.stop_gradient(state.position) - near.reference_position
+                moved = jax.vmap(displacement)(lax.stop_gradient(state.position), near.reference_position)
                 far = jnp.maximum(far, jnp.max(jnp.sum(moved**2, axis=1)))
             else:
                 (state, near, far), _ = lax.scan(one, (state, near, far), None, length=segment)
