@@ -119,38 +119,44 @@ def check(args) -> dict:
 
 
 def fit(args) -> dict:
-    """Gauss-Newton for one number: the shortest step in (ln sigma, ln epsilon) that closes the gap, damped by noise."""
-    argon = Argon(SIGMA, EPSILON, args, args.seed)
-    slopes, table, calm = [], [], 0
+    """Gauss-Newton for one number: the shortest step in (ln sigma, ln epsilon) that closes the gap to it.
+
+    Every measurement so far counts, carried to the present parameters by the mean slope, so that steps become as small
+    as the error of all of them together.
+    """
+    argon, rows = Argon(SIGMA, EPSILON, args, args.seed), []
     print("update  sigma (nm)  epsilon (kJ/mol)  D (1e-9 m^2/s)    D/target - 1   dlnD/dln sigma, epsilon", flush=True)
-    for update in range(args.updates + 1):
+    for update in range(args.updates):
         D, path, weight = argon.gradient(args.runs, args.windows)
         value, error = D.mean.item(), float(D.stderr[0])
-        slopes.append((path + weight) / value)
-        slope = np.mean(slopes[-5:], axis=0)  # it changes little from one update to the next
-        table.append([*argon.parameters, value, error, *slopes[-1]])
-        print(f"{update:4d}   {argon.parameters[0]:9.5f} {argon.parameters[1]:12.4f} {value * 1e9:16.3f} +- "
-              f"{error * 1e9:.3f} {value / TARGET - 1:12.4f}    {slopes[-1][0]:12.2f} {slopes[-1][1]:8.2f}", flush=True)
-        if update == args.updates:
-            break
-        gap = np.log(TARGET / value)
-        calm += bool(calm or abs(gap) < 2 * error / value)  # from there on only noise is left, which is averaged
-        step = slope * gap / (slope @ slope) / (calm + 1)
+        rows.append([*argon.parameters, value, error, *(path + weight) / value])
+        print("{:4d}   {:9.5f} {:12.4f} {:16.3f} +- {:.3f} {:12.4f}    {:12.2f} {:8.2f}".format(
+            update, *argon.parameters, value * 1e9, error * 1e9, value / TARGET - 1, *rows[-1][4:]), flush=True)
+        step, expected_error = gauss_newton(np.array(rows))
         argon.step(step * min(1.0, args.bound / np.abs(step).max()))
     confirmed = Argon(*argon.parameters, args, args.seed + 1000).value(args.reference_runs)
-    direction = slope / np.linalg.norm(slope)
-    rows = np.array(table)
-    at_floor = np.abs(rows[:, 2] / TARGET - 1) < 2 * rows[:, 3] / TARGET
-    result = {"sigma": argon.parameters[0], "epsilon": argon.parameters[1],
-              "D": confirmed.mean.item(), "D error": float(confirmed.stderr[0]),
-              "deviation": confirmed.mean.item() / TARGET - 1, "first update at the floor": int(np.argmax(at_floor)),
-              "deviation at the start": rows[0, 2] / TARGET - 1,
-              "rms deviation from there": float(np.sqrt(np.mean((rows[at_floor.argmax():, 2] / TARGET - 1) ** 2))),
-              "direction": direction.tolist(), "table": rows.tolist()}
-    print(f"confirmed: D = {result['D'] * 1e9:.3f} +- {result['D error'] * 1e9:.3f} 1e-9 m^2/s\n"
-          f"The fit moved along ({direction[0]:.3f}, {direction[1]:.3f}) in (ln sigma, ln epsilon); one number says "
-          "nothing of the direction across.")
-    return result
+    D, error, table = confirmed.mean.item(), float(confirmed.stderr[0]), np.array(rows)
+    at_floor = np.abs(table[:, 2] - TARGET) < 2 * table[:, 3]
+    slope = table[:, 4:].mean(0)
+    print("fitted {:9.5f} {:12.4f} {:16.3f} +- {:.3f} {:12.4f}    by a run of its own; expected +- {:.4f}".format(
+        *argon.parameters, D * 1e9, error * 1e9, D / TARGET - 1, expected_error))
+    print("One number fixes one combination: the change of {:.2f} ln sigma {:+.2f} ln epsilon. Across it nothing is "
+          "known, and the start was kept.".format(*slope))
+    return {"sigma": argon.parameters[0], "epsilon": argon.parameters[1], "D": D, "D error": error,
+            "deviation": D / TARGET - 1, "expected error": expected_error,
+            "deviation at the start": table[0, 2] / TARGET - 1,
+            "first update at the floor": int(at_floor.argmax()) if at_floor.any() else None,
+            "slope": slope.tolist(), "table": table.tolist()}
+
+
+def gauss_newton(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """The step from the last of the rows (sigma, epsilon, D, error, dlnD/dln sigma, epsilon), and the error left."""
+    slope = rows[:, 4:].mean(0)
+    slope_error = 0.5 if len(rows) < 3 else rows[:, 4:].std(0, ddof=1).max() / np.abs(slope).max() / np.sqrt(len(rows))
+    carried = (np.log(rows[-1, :2]) - np.log(rows[:, :2])) @ slope
+    variance = (rows[:, 3] / rows[:, 2]) ** 2 + (slope_error * carried) ** 2
+    gap = np.log(TARGET) - np.average(np.log(rows[:, 2]) + carried, weights=1 / variance)
+    return slope * gap / (slope @ slope), (1 / variance).sum() ** -0.5
 
 
 def main(argv=None) -> dict:
