@@ -80,7 +80,7 @@ private:
     void halfChain(double time, Vectors& velocities, std::vector<double>& momenta) const;
     void pullBackHalfChain(const Vectors& velocities, const std::vector<double>& momenta, Vectors& gv,
                            std::vector<double>& gMomenta) const;
-    Vectors scaled(const Vectors& cotangent, double factor) const;
+    void addScaled(const Vectors& cotangent, double factor, Vectors& direction) const;
 
     ForceDerivatives& derivatives;
     OpenMM::Context& context;

@@ -18,10 +18,17 @@ namespace {
 
 typedef vector<Vec3> Vectors;
 
-Vectors load(const double* values, int n) {
-    Vectors vectors(n);
+/** Into vectors that are used again: new memory for large ones costs as much as filling them. */
+const Vectors& load(const double* values, int n, Vectors& vectors) {
+    vectors.resize(n);
     for (int i = 0; i < n; i++)
         vectors[i] = Vec3(values[3 * i], values[3 * i + 1], values[3 * i + 2]);
+    return vectors;
+}
+
+Vectors load(const double* values, int n) {
+    Vectors vectors;
+    load(values, n, vectors);
     return vectors;
 }
 
@@ -98,11 +105,9 @@ void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValu
     }
 }
 
-TrajectorySweep::Vectors TrajectorySweep::scaled(const Vectors& cotangent, double factor) const {
-    Vectors direction(cotangent.size());
+void TrajectorySweep::addScaled(const Vectors& cotangent, double factor, Vectors& direction) const {
     for (size_t i = 0; i < direction.size(); i++)
-        direction[i] = cotangent[i] * (factor * inverseMasses[i]);
-    return direction;
+        direction[i] += cotangent[i] * (factor * inverseMasses[i]);
 }
 
 void TrajectorySweep::addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls) {
@@ -121,10 +126,10 @@ void TrajectorySweep::addKick(const Vectors& positions, const Vectors& direction
 void TrajectorySweep::addCotangent(int row, const double* given, Vectors& cotangent) const {
     if (row < 0)
         return;
-    Vectors added = load(given + row * 3 * cotangent.size(), cotangent.size());
-    derivatives.getVirtualSites().pullBack(added);
+    const double* added = given + row * 3 * cotangent.size();
     for (size_t i = 0; i < cotangent.size(); i++)
-        cotangent[i] += added[i];
+        cotangent[i] += Vec3(added[3 * i], added[3 * i + 1], added[3 * i + 2]);
+    derivatives.getVirtualSites().pullBack(cotangent);
 }
 
 void TrajectorySweep::pullBackConstraints(const Vectors& before, const Vectors& velocities, const Vectors& after,
@@ -179,28 +184,27 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
                               double* gControls) {
     const int n = getNumParticles(), links = getNumChainMomenta();
     const size_t size = 3 * n;
-    Vectors gx = load(gxOut, n), gv = load(gvOut, n), pending(n);
-    heldForBefore.assign(n, Vec3());
+    Vectors gx = load(gxOut, n), gv = load(gvOut, n), direction(n), x, v;
     vector<double> gMomenta(gMomentaOut, gMomentaOut + links);
     coefficients.assign(derivatives.getNumCoefficients(), 0.0);
     parameterSums.assign(derivatives.getNumParameters(), 0.0);
     const auto momentaAt = [&](int step) {
         return vector<double>(momenta + step * links, momenta + (step + 1) * links);
     };
-    // The end of a Nose-Hoover step: its second half chain and second half kick, whose direction is left pending so that
-    // the two half kicks at one position share their products.
+    // The end of a Nose-Hoover step: its second half chain and second half kick, whose direction is added to that of the
+    // next step's first half kick, so that the two at one position share their product.
     const auto endOfStep = [&](int step) {
-        Vectors v = load(velocities + step * size, n);
+        load(velocities + step * size, n, v);
         vector<double> p = momentaAt(step);
         halfChain(-timestep / 2, v, p);
         pullBackHalfChain(v, p, gv, gMomenta);
-        pending = scaled(gv, 0.5 * timestep);
+        addScaled(gv, 0.5 * timestep, direction);
     };
     addCotangent(positionRows[numSteps], gPositions, gx);
     addCotangent(velocityRows[numSteps], gVelocities, gv);
     if (scheme == NoseHoover) {
         endOfStep(numSteps);
-        addKick(load(positions + numSteps * size, n), pending, gx, gControls);
+        addKick(load(positions + numSteps * size, n, x), direction, gx, gControls);
     }
     const double damping = scheme == LangevinMiddle ? std::exp(-friction * timestep) : 1.0;
     for (int step = numSteps - 1; step >= 0; step--) {
@@ -209,37 +213,34 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
         if (!constraints.empty())
             pullBackConstraints(load(positions + step * size, n), load(velocities + step * size, n),
                                 load(positions + (step + 1) * size, n), removes, gx, gv);
-        Vectors w(n);
+        const double half = 0.5 * timestep, kick = scheme == NoseHoover ? half : timestep;
         for (int i = 0; i < n; i++) {
+            if (scheme == LangevinMiddle)
+                gv[i] = (gv[i] + gx[i] * half) * damping + gx[i] * half;
+            else
+                gv[i] += gx[i] * timestep;
             if (inverseMasses[i] == 0)
-                continue;
-            w[i] = scheme == LangevinMiddle ? (gv[i] + gx[i] * (0.5 * timestep)) * damping + gx[i] * (0.5 * timestep)
-                                            : gv[i] + gx[i] * timestep;
+                gv[i] = Vec3();
+            direction[i] = gv[i] * (kick * inverseMasses[i]);
         }
-        gv = w;
-        Vectors direction = scaled(w, scheme == NoseHoover ? 0.5 * timestep : timestep);
         if (scheme == NoseHoover) {
-            Vectors v = load(velocities + step * size, n);
+            load(velocities + step * size, n, v);
             if (removes)
                 removeMotion(v);
             pullBackHalfChain(v, momentaAt(step), gv, gMomenta);
         }
         if (removes)
             pullBackMotionRemoval(gv);
-        Vectors earlier(n);
-        addCotangent(positionRows[step], gPositions, earlier);
         addCotangent(velocityRows[step], gVelocities, gv);
         if (scheme == NoseHoover && step > 0)
             endOfStep(step);
         else if (scheme != NoseHoover && firstStep + step == 0)
-            pending = scaled(gv, -0.5 * timestep);
-        else
-            pending.assign(n, Vec3());
-        for (int i = 0; i < n; i++)
-            direction[i] += pending[i];
-        addKick(load(positions + step * size, n), direction, gx, gControls + step * controls.size());
-        for (int i = 0; i < n; i++)
-            gx[i] += earlier[i] + heldForBefore[i];
+            addScaled(gv, -half, direction);
+        addKick(load(positions + step * size, n, x), direction, gx, gControls + step * controls.size());
+        addCotangent(positionRows[step], gPositions, gx);
+        if (!constraints.empty())
+            for (int i = 0; i < n; i++)
+                gx[i] += heldForBefore[i];
     }
     store(gx, gxOut);
     store(gv, gvOut);
