@@ -4,13 +4,14 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import openmm
 import pytest
 from reference_data import data_file
 
 FOLDER = Path(__file__).parents[2] / "examples"
 COVERED = ["01_lennard_jones", "02_argon_structure_factor", "03_one_bead_water", "04_neural_potential",
-           "06_fold_a_chain", "07_drag_a_trap"]
+           "05_argon_diffusion", "06_fold_a_chain", "07_drag_a_trap"]
 # 150 particles at rho* = 0.845: a box of 5.6 sigma, the cutoff is 2.5 sigma
 SMALL = ("--particles", 150, "--frames", 150, "--target-frames", 250, "--iterations", 2)
 
@@ -69,6 +70,17 @@ def test_a_network_finds_lennard_jones():
                  "--iterations", 2)
     assert result["u rms where g > 0.1 (kT)"] < 0.25
     assert result["g(r) rms"] < 0.08
+
+
+def test_argon_diffuses_slower_with_each_update(tmp_path):
+    # 180 atoms: a box of 2.06 nm, the cutoff is 1 nm
+    result = run("05_argon_diffusion", "--particles", 180, "--runs", 8, "--windows", 4, "--updates", 2, "--length", 5,
+                 "--reference-runs", 6, "--json", tmp_path / "result.json")
+    table = np.array(result["table"])
+    assert 0.1 < result["deviation at the start"] < 0.4  # about 0.2, with a standard error of 0.05
+    assert table[1, 2] < table[0, 2] and np.isfinite(table).all()
+    assert 0 < np.abs(np.log(table[1, :2] / table[0, :2])).max() <= 0.02 + 1e-9
+    assert (tmp_path / "result.json").exists()
 
 
 def test_a_chain_folds(tmp_path):
