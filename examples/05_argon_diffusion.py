@@ -121,8 +121,7 @@ def check(args) -> dict:
 def fit(args) -> dict:
     """Gauss-Newton for one number: the shortest step in (ln sigma, ln epsilon) that closes the gap to it.
 
-    Every measurement so far counts, carried to the present parameters by the mean slope, so that steps become as small
-    as the error of all of them together.
+    Every measurement so far counts, so that steps become as small as the error of all of them together.
     """
     argon, rows = Argon(SIGMA, EPSILON, args, args.seed), []
     print("update  sigma (nm)  epsilon (kJ/mol)  D (1e-9 m^2/s)    D/target - 1   dlnD/dln sigma, epsilon", flush=True)
@@ -150,13 +149,21 @@ def fit(args) -> dict:
 
 
 def gauss_newton(rows: np.ndarray) -> tuple[np.ndarray, float]:
-    """The step from the last of the rows (sigma, epsilon, D, error, dlnD/dln sigma, epsilon), and the error left."""
-    slope = rows[:, 4:].mean(0)
-    slope_error = 0.5 if len(rows) < 3 else rows[:, 4:].std(0, ddof=1).max() / np.abs(slope).max() / np.sqrt(len(rows))
-    carried = (np.log(rows[-1, :2]) - np.log(rows[:, :2])) @ slope
-    variance = (rows[:, 3] / rows[:, 2]) ** 2 + (slope_error * carried) ** 2
-    gap = np.log(TARGET) - np.average(np.log(rows[:, 2]) + carried, weights=1 / variance)
-    return slope * gap / (slope @ slope), (1 / variance).sum() ** -0.5
+    """The step from the last of the rows (sigma, epsilon, D, error, dlnD/dln sigma, epsilon), and the error left.
+
+    A plane through all values and all gradients by least squares: values apart tell the slope, too.
+    """
+    n, slope = len(rows), rows[:, 4:].mean(0)
+    spread = 0.5 * np.abs(slope) if n < 3 else rows[:, 4:].std(0, ddof=1)
+    apart = np.log(rows[:, :2] / rows[-1, :2])
+    error = np.hypot(rows[:, 3] / rows[:, 2], 0.1 * apart @ slope)  # a tenth of the way, for curvature
+    values = np.column_stack([np.ones(n), apart]) / error[:, None]
+    gradients = np.column_stack([np.zeros(2 * n), np.tile(np.diag(1 / spread), (n, 1))])
+    matrix = np.concatenate([values, gradients])
+    right = np.concatenate([np.log(rows[:, 2]) / error, (rows[:, 4:] / spread).ravel()])
+    log_D, *slope = np.linalg.lstsq(matrix, right, rcond=None)[0]
+    slope = np.array(slope)
+    return slope * (np.log(TARGET) - log_D) / (slope @ slope), np.linalg.inv(matrix.T @ matrix)[0, 0] ** 0.5
 
 
 def main(argv=None) -> dict:
@@ -168,7 +175,7 @@ def main(argv=None) -> dict:
     parser.add_argument("--runs", type=int, default=30, help="long runs per update or block")
     parser.add_argument("--windows", type=int, default=30, help="windows with gradient per update or block")
     parser.add_argument("--updates", type=int, default=10)
-    parser.add_argument("--bound", type=float, default=0.03, help="largest change of ln sigma, ln epsilon")
+    parser.add_argument("--bound", type=float, default=0.02, help="largest change of ln sigma, ln epsilon")
     parser.add_argument("--blocks", type=int, default=20, help="independent estimates of the gradient, for its error")
     parser.add_argument("--reference-runs", type=int, default=300, help="long runs of each D that is compared with")
     parser.add_argument("--widths", type=float, nargs=2, default=(0.01, 0.1), help="differences in ln sigma, epsilon")

@@ -83,6 +83,13 @@ def test_argon_diffuses_slower_with_each_update(tmp_path):
     assert (tmp_path / "result.json").exists()
 
 
+def test_the_gradient_of_argon_is_compared_with_differences():
+    result = run("05_argon_diffusion", "--check", "--particles", 180, "--runs", 4, "--windows", 6, "--blocks", 3,
+                 "--length", 5, "--reference-runs", 6)
+    assert result["sigma path"] < 0 and result["sigma differences"] < 0
+    assert abs(result["sigma z"]) < 4 and result["sigma sum error"] > 0
+
+
 def test_a_chain_folds(tmp_path):
     result = run("06_fold_a_chain", "--updates", 36, "--chains", 5, "--tests", 2, "--steps", 700, "--out", tmp_path)
     assert result["loss at last"] < 0.7 * result["loss at first"]

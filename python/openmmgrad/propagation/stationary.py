@@ -28,7 +28,7 @@ def time_origins(observable: Callable[[Path], Tensor], runs: Path, model: Model,
     .. math:: \left. \frac{d\langle O \rangle}{d\theta} \right|_\text{weights} =
         -\beta\, \mathrm{Cov}\big(O[x(t), v(t)],\ dU_\theta/d\theta\,(x(t))\big)
 
-    is averaged over all times t. For self-diffusion of argon it takes a quarter of the time that separate windows take.
+    is averaged over all times t. For self-diffusion of argon this takes a third of the time that separate windows take.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def time_origins(observable: Callable[[Path], Tensor], runs: Path, model: Model,
     Neighbouring windows are correlated, and `expectation` finds how much.
 
     How a gradient divides into what the weights and what the paths contribute depends on where in its window the frame
-    is: take both parts from windows of this function, with graph for the second. Half-step velocities, half a timestep
-    earlier, have other parts; for argon with steps of 10 fs they differ by 5 % of the gradient.
+    is; their sum does not. Take both parts from windows of this function, with graph for the second: those of half-step
+    velocities begin half a timestep earlier, and for argon with steps of 10 fs their parts differ by 5 % of the sum.
 
     Examples
     --------
