@@ -12,8 +12,8 @@ PURE = ("potentials/", "observables/", "counts.py", "errors.py", "estimate.py", 
         "selection.py", "spline.py", "storage.py", "tables.py", "table_values.py", "targets.py", "units.py",
         "weights.py")
 KNOW_OPENMM = ("_load.py", "backends/", "export.py", "features.py", "fluids.py", "global_parameters.py",
-               "integrators.py", "learnt_parameters.py", "model.py", "pair_terms.py", "parameter_energy.py", "planar.py",
-               "propagation/", "sampling.py", "torch_energy.py")
+               "integrators.py", "learnt_parameters.py", "model.py", "pair_terms.py", "parameter_energy.py",
+               "planar.py", "propagation/", "sampling.py", "torch_energy.py")
 # a Quantity is taken apart where one is given, and not before
 LAZY = {("units.py", "openmm.unit")}
 
