@@ -246,6 +246,7 @@ def _inverse(masses: np.ndarray) -> np.ndarray:
 
 
 def box_vectors(box, system: openmm.System) -> np.ndarray:
+    """Box vectors [3, 3], nm, of three lengths or vectors; None is the System's own."""
     if box is None:
         vectors = [v.value_in_unit(unit.nanometer) for v in system.getDefaultPeriodicBoxVectors()]
         return np.array([[v.x, v.y, v.z] for v in vectors])
