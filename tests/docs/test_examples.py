@@ -11,7 +11,8 @@ from reference_data import data_file
 
 FOLDER = Path(__file__).parents[2] / "examples"
 COVERED = ["01_lennard_jones", "02_argon_structure_factor", "03_one_bead_water", "04_neural_potential",
-           "05_argon_diffusion", "06_fold_a_chain", "07_drag_a_trap"]
+           "05_argon_diffusion", "06_fold_a_chain", "07_drag_a_trap",
+           "08_rdf_and_vacf"]
 # 150 particles at rho* = 0.845: a box of 5.6 sigma, the cutoff is 2.5 sigma
 SMALL = ("--particles", 150, "--frames", 150, "--target-frames", 250, "--iterations", 2)
 
@@ -103,3 +104,10 @@ def test_a_trap_is_dragged_with_the_least_work(tmp_path):
     work = result["mean work (kJ/mol)"]
     assert work["exact"] <= work["learnt"] < work["linear"]
     assert {path.name for path in tmp_path.iterdir()} == {"trap.png", "protocols.csv", "result.json"}
+
+
+def test_rdf_and_vacf_find_a_potential_together(tmp_path):
+    result = run("08_rdf_and_vacf", "--short", "--out", tmp_path)["joint"]
+    assert result["u error (kT)"] < 0.75 * result["u error at the start (kT)"]
+    assert result["C rms"] < result["C rms at the start"]
+    assert {path.name for path in tmp_path.iterdir()} == {"costs.png", "joint.png", "result.json"}
