@@ -73,13 +73,14 @@ def jaxmd(case, options) -> None:
         return jnp.where(inside, lj(r) - at_cutoff - (r - cutoff) * slope, 0)
 
     guard = 0.5 * options.skin if options.refresh == "segment" else 0.0  # for the moves within a segment
-    neighbours = partition.neighbor_list(displacement, float(case["length"]), cutoff + guard, format=style,
-                                         dr_threshold=options.skin - guard, capacity_multiplier=1.1)  # fmt: skip
-    first_list = neighbours.allocate(jnp.mod(x0, float(case["length"])))
+    length = float(case["length"])
+    neighbours = partition.neighbor_list(displacement, length, cutoff + guard, dr_threshold=options.skin - guard,
+                                         capacity_multiplier=options.capacity, format=style)  # fmt: skip
+    first_list = neighbours.allocate(jnp.mod(x0, length))
 
     def refresh(near, x):
         """The list of a later time; its cells want positions inside the box."""
-        return near.update(jnp.mod(lax.stop_gradient(x), float(case["length"])))
+        return near.update(jnp.mod(lax.stop_gradient(x), length))
 
     def energy(x, neighbor, sigma, epsilon):
         return smap.pair_neighbor_list(pair_energy, displacement, sigma=sigma, epsilon=epsilon)(x, neighbor=neighbor)
@@ -127,7 +128,8 @@ def jaxmd(case, options) -> None:
     def gradient():
         (value, (overflow, far)), slope = jax.block_until_ready(value_and_gradient(parameters, x0, v0))
         if bool(overflow) or float(far) > (options.skin / 2) ** 2:
-            raise RuntimeError(f"the neighbour list overflowed ({overflow}) or a particle left it ({far} nm^2)")
+            raise RuntimeError(f"the neighbour list overflowed ({overflow}) or a particle left it ({far} nm^2):"
+                               " raise --capacity or --skin")
         return value, *slope
 
     serve(gradient, lambda: jax.block_until_ready(forward(parameters, x0, v0)), peer="jax-md",
@@ -204,6 +206,7 @@ def main() -> None:
     parser.add_argument("--case", required=True)
     parser.add_argument("--precision", choices=["single", "double"], default="double")
     parser.add_argument("--skin", type=float, default=0.1, help="nm")
+    parser.add_argument("--capacity", type=float, default=1.1, help="of jax-md's lists, times what is needed at first")
     parser.add_argument("--format", choices=["dense", "sparse", "ordered"], default="ordered", help="of jax-md's list")
     parser.add_argument("--refresh", choices=["step", "segment"], default="segment",
                         help="when jax-md looks whether its list is still good")  # fmt: skip
