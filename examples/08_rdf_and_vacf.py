@@ -114,7 +114,10 @@ def start_potential(target: Measured, args) -> og.SplinePotential:
 # -- g(r) and C(t) together --
 
 class WindowVACF(Observable):
-    """C(t)/C(0) of a window from each frame, with d C/dc by the path for Gauss-Newton; `fit` adds the weights' part."""
+    """C(t)/C(0) of a window from each frame, and dC/dc by its path, for Gauss-Newton; `fit` adds the weights' part.
+
+    Torch optimisers need no class of their own: `Target(propagate=...)`, as with --method adam.
+    """
 
     unit, name, axis, explicit = "1", "C(t)/C(0)", "t (ps)", True
 
@@ -265,12 +268,12 @@ def by_weights(target: Measured, wanted: torch.Tensor, args) -> Fit:
 
 
 def by_gauss_newton(target: Measured, args) -> Fit:
-    fit, iterations = Fit(start_potential(target, args)), 5
+    fit = Fit(start_potential(target, args))
     model, positions = model_of(fit.potential, args.particles)
-    n_frames = max(args.forces // (iterations + 1) // 25 - 20, 2 * args.coefficients)
+    n_frames = max(args.forces // (args.iterations + 1) // 25 - 20, 2 * args.coefficients)
     sampler = ensemble(model, positions, n_frames, args.seed, "liquid")
     wanted = og.Target.from_frames(og.compute_features(model, target.frames), rdf(), sampler, name="g(r)")
-    history = og.fit([wanted], max_iterations=iterations, tolerance=1e-4, progress=False)
+    history = og.fit([wanted], max_iterations=args.iterations, tolerance=1e-4, progress=False)
     fit.forces = sampler.md_steps
     seconds = np.cumsum([row["seconds_sampling"] + row["seconds_fit"] for row in history.rows])
     for k, u in enumerate(history.potentials["liquid"][1:]):  # u after k + 1 samples, CPU seconds in proportion
@@ -351,7 +354,7 @@ def main(argv=None) -> dict:
     parser.add_argument("--target-frames", type=int, default=2000)
     parser.add_argument("--test-frames", type=int, default=500, help="that judge a fitted potential")
     parser.add_argument("--frames", type=int, default=300, help="of an iteration of the joint fit")
-    parser.add_argument("--iterations", type=int, default=5, help="of the joint fit")
+    parser.add_argument("--iterations", type=int, default=5, help="of the joint fit, and of Gauss-Newton")
     parser.add_argument("--forces", type=int, default=48_000, help="that each fit of g(r) may evaluate, about")
     parser.add_argument("--coefficients", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
@@ -359,8 +362,8 @@ def main(argv=None) -> dict:
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args(argv)
     if args.short:
-        small = {"particles": 140, "target_frames": 250, "test_frames": 60, "frames": 84, "iterations": 2,
-                 "forces": 9000, "coefficients": 40}
+        small = {"particles": 130, "target_frames": 150, "test_frames": 30, "frames": 80, "iterations": 2,
+                 "forces": 2500, "coefficients": 40}
         args = argparse.Namespace(**vars(args) | small)
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
