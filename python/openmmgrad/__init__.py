@@ -12,6 +12,7 @@ from ._load import load_plugins
 load_plugins()  # before anything that needs our kernels
 
 from .backends import NAMES as BACKENDS
+from .dipole import PointCharges, TorchDipole
 from .estimate import Estimate, chi2, expectation
 from .export import export
 from .features import compute_features
@@ -21,7 +22,17 @@ from .fourier import potential_from_structure_factor, rdf_from_structure_factor
 from .frames import Frames, FrameWriter, State
 from .integrators import NoseHooverChainIntegrator
 from .model import Model
-from .observables import MSD, RDF, VACF, AngleDistribution, Pressure, SelfDiffusion, StructureFactor
+from .observables import (
+    MSD,
+    RDF,
+    VACF,
+    AngleDistribution,
+    IRSpectrum,
+    Pressure,
+    SelfDiffusion,
+    StructureFactor,
+    VibrationalDensityOfStates,
+)
 from .path import Path
 from .plugin import LearnablePairForce
 from .potentials import (
@@ -50,11 +61,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
-    "History", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD", "Model",
-    "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure",
-    "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State",
-    "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa", "bead_fluid", "chi2",
-    "compute_features", "diagnose_gradient", "expectation", "export", "fit", "kinetic_control",
-    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf",
-    "time_origins", "weights",
+    "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD",
+    "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair",
+    "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential",
+    "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates",
+    "Weights", "Yukawa", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
+    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table",
+    "start_from_rdf", "time_origins", "weights",
 ]

@@ -10,15 +10,16 @@ import openmmgrad as og
 
 NOUNS = [
     "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
-    "History", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD", "Model",
-    "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "Pressure",
-    "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State",
-    "StructureFactor", "SumPotential", "Target", "VACF", "Weights", "Yukawa",
+    "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD",
+    "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair",
+    "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential",
+    "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates",
+    "Weights", "Yukawa",
 ]
 VERBS = [
-    "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
-    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table",
-    "start_from_rdf", "time_origins", "weights",
+    "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit", "kinetic_control",
+    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf",
+    "time_origins", "weights",
 ]
 
 

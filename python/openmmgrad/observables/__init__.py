@@ -6,8 +6,9 @@ from .base import Observable
 from .diffusion import MSD, SelfDiffusion, finite_size_correction
 from .pressure import Pressure
 from .rdf import RDF
+from .spectra import IRSpectrum, VibrationalDensityOfStates
 from .structure_factor import StructureFactor
 from .velocity import VACF
 
-__all__ = ["MSD", "RDF", "VACF", "AngleDistribution", "Observable", "Pressure", "SelfDiffusion", "StructureFactor",
-           "finite_size_correction"]
+__all__ = ["IRSpectrum", "MSD", "RDF", "VACF", "AngleDistribution", "Observable", "Pressure", "SelfDiffusion",
+           "StructureFactor", "VibrationalDensityOfStates", "finite_size_correction"]

@@ -80,6 +80,7 @@ class Lags:
 
     selection: Any
     remove_com: bool
+    lags_are_grid = True
 
     def _set_lags(self, max_lag: float | None, origins: str, interval: float | None) -> None:
         who = type(self).__name__
@@ -104,7 +105,7 @@ class Lags:
                 f"expected times {self.interval} ps apart, found {path.interval:g} ps",
                 "Propagate with timestep * stride = interval")
         n = n_lags(path, self.max_lag, who, "max_lag", self.origins)
-        if self.interval is None:
+        if self.interval is None and self.lags_are_grid:
             self.grid = path.interval * np.arange(n)
         return n
 
