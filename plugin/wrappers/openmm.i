@@ -10,4 +10,5 @@ private:
     Force();
 };
 class Context;
+class System;
 }

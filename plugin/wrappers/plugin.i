@@ -181,3 +181,4 @@ public:
 
 %include "std_string.i"
 %include "sweep.i"
+%include "recorder.i"
