@@ -44,12 +44,12 @@ public:
 class StepRecorder {
 public:
     explicit StepRecorder(OpenMM::Context& context);
-    void setDipoles(bool wanted);
     void setPressure(MolecularPressure& pressure, int every);
     int getNumValues() const;
     int getNumAtoms() const;
     %extend {
-        void addChannel(const double* values, int count) { $self->addChannel(std::vector<double>(values, values + count)); }
+        void addFlux(const double* values, int count) { $self->addFlux(std::vector<double>(values, values + count)); }
+        void addDipole(const double* values, int count) { $self->addDipole(std::vector<double>(values, values + count)); }
         void setAtoms(const int* values, int count) { $self->setAtoms(std::vector<int>(values, values + count)); }
         void run(int firstRow, int numRows, int interval, double* values, int count, float* velocities,
                  int velocityCount, double* pressures, int pressureCount) {

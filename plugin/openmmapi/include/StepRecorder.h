@@ -16,27 +16,27 @@ namespace OpenMMGrad {
 /**
  * Steps a Context by its own integrator and keeps few numbers of each recorded step, in rows of the caller's arrays:
  *
- *     values      per channel k: sum_i w_ki v_i, and then, where dipoles are wanted, sum_i w_ki x_i: [row][value]
+ *     values      sums over particles, w_i v_i of each flux and then w_i x_i of each dipole: [row][sum][3]
  *     velocities  of chosen atoms, single precision: [row][atom][3]
  *     pressures   of a MolecularPressure, of every few rows: [row][component]
  *
  * Velocities are those that the Context holds: of leapfrog integrators half a step before the positions. OpenMM holds
- * none of virtual sites: their weights must be on their particles (foldWeights), and a chosen site's are made from its
- * particles'.
+ * none of virtual sites: a flux needs their weights on their particles (foldWeights), and a chosen site's velocity is
+ * made from its particles'.
  */
 class OPENMMGRAD_EXPORT StepRecorder {
 public:
     explicit StepRecorder(OpenMM::Context& context);
-    void addChannel(const std::vector<double>& weights);
-    void setDipoles(bool wanted) { dipoles = wanted; }
+    void addFlux(const std::vector<double>& weights);
+    void addDipole(const std::vector<double>& weights);
     void setAtoms(const std::vector<int>& atoms);
     /**
      * @param pressure  must outlive this object
      * @param every     rows from one sample to the next
      */
     void setPressure(MolecularPressure& pressure, int every);
-    /** Values per row: 3 per channel, 6 with dipoles. */
-    int getNumValues() const { return (dipoles ? 6 : 3) * channels.size(); }
+    /** Values per row: 3 of each flux and dipole. */
+    int getNumValues() const { return 3 * (fluxes.size() + dipoles.size()); }
     int getNumAtoms() const { return atoms.size(); }
     /**
      * Rows of numRows times interval steps.
@@ -51,16 +51,16 @@ public:
 
 private:
     typedef std::vector<OpenMM::Vec3> Vectors;
-    typedef std::vector<std::pair<int, double> > Channel;
-    static OpenMM::Vec3 sum(const Channel& channel, const Vectors& vectors);
+    typedef std::vector<std::pair<int, double> > Weights;
+    static Weights nonzero(const std::vector<double>& weights);
+    static double* sum(const std::vector<Weights>& sums, const Vectors& vectors, double* values);
 
     OpenMM::Context& context;
-    std::vector<Channel> channels;
+    std::vector<Weights> fluxes, dipoles;
     std::vector<int> atoms;
     std::unique_ptr<VirtualSiteMap> sites;
     MolecularPressure* pressure;
     int pressureEvery;
-    bool dipoles;
     Vectors extended;
 };
 

@@ -10,15 +10,19 @@ using namespace std;
 
 namespace OpenMMGrad {
 
-StepRecorder::StepRecorder(Context& context) : context(context), pressure(nullptr), pressureEvery(1), dipoles(false) {}
+StepRecorder::StepRecorder(Context& context) : context(context), pressure(nullptr), pressureEvery(1) {}
 
-void StepRecorder::addChannel(const vector<double>& weights) {
-    Channel channel;
+StepRecorder::Weights StepRecorder::nonzero(const vector<double>& weights) {
+    Weights found;
     for (size_t i = 0; i < weights.size(); i++)
         if (weights[i] != 0)
-            channel.emplace_back(i, weights[i]);
-    channels.push_back(channel);
+            found.emplace_back(i, weights[i]);
+    return found;
 }
+
+void StepRecorder::addFlux(const vector<double>& weights) { fluxes.push_back(nonzero(weights)); }
+
+void StepRecorder::addDipole(const vector<double>& weights) { dipoles.push_back(nonzero(weights)); }
 
 void StepRecorder::setAtoms(const vector<int>& chosen) {
     atoms = chosen;
@@ -32,23 +36,19 @@ void StepRecorder::setPressure(MolecularPressure& pressure, int every) {
     pressureEvery = every;
 }
 
-Vec3 StepRecorder::sum(const Channel& channel, const Vectors& vectors) {
-    Vec3 total;
-    for (const pair<int, double>& entry : channel)
-        total += vectors[entry.first] * entry.second;
-    return total;
+double* StepRecorder::sum(const vector<Weights>& sums, const Vectors& vectors, double* values) {
+    for (const Weights& weights : sums) {
+        Vec3 total;
+        for (const pair<int, double>& entry : weights)
+            total += vectors[entry.first] * entry.second;
+        for (int k = 0; k < 3; k++)
+            *values++ = total[k];
+    }
+    return values;
 }
 
 void StepRecorder::record(const Vectors& positions, const Vectors& velocities, double* values, float* kept) {
-    for (const Vectors* vectors : {&velocities, &positions}) {
-        if (vectors == &positions && !dipoles)
-            break;
-        for (const Channel& channel : channels) {
-            const Vec3 total = sum(channel, *vectors);
-            for (int k = 0; k < 3; k++)
-                *values++ = total[k];
-        }
-    }
+    sum(dipoles, positions, sum(fluxes, velocities, values));
     if (atoms.empty())
         return;
     const Vectors* complete = &velocities;
@@ -64,14 +64,15 @@ void StepRecorder::record(const Vectors& positions, const Vectors& velocities, d
 
 void StepRecorder::run(int firstRow, int numRows, int interval, double* values, float* velocities, double* pressures) {
     Integrator& integrator = context.getIntegrator();
+    const Vectors none;
+    const bool moved = !dipoles.empty();
     if (pressure != nullptr)
         pressure->setParameters(context);
     for (int row = firstRow; row < firstRow + numRows; row++) {
         integrator.step(interval);
         const bool sampled = pressure != nullptr && (row + 1) % pressureEvery == 0;
-        const State state = context.getState(State::Velocities | (dipoles || sampled ? State::Positions : 0));
-        static const Vectors none;
-        record(dipoles ? state.getPositions() : none, state.getVelocities(), values, velocities);
+        const State state = context.getState(State::Velocities | (moved || sampled ? State::Positions : 0));
+        record(moved ? state.getPositions() : none, state.getVelocities(), values, velocities);
         values += getNumValues();
         velocities += 3 * atoms.size();
         if (sampled) {
