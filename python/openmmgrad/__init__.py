@@ -21,6 +21,7 @@ from .fluids import bead_fluid
 from .fourier import potential_from_structure_factor, rdf_from_structure_factor
 from .frames import Frames, FrameWriter, State
 from .integrators import NoseHooverChainIntegrator
+from .measured_spectra import MeasuredSpectrum, read_spectrum
 from .model import Model
 from .observables import (
     MSD,
@@ -52,6 +53,7 @@ from .potentials import (
 )
 from .propagation import Propagator, diagnose_gradient, kinetic_control, propagate, time_origins
 from .sampling import Ensemble
+from .spectrum_bands import bands, relative_l2
 from .tables import read_table
 from .targets import Target
 from .units import ReducedUnits
@@ -62,10 +64,11 @@ __version__ = "0.1.0"
 __all__ = [
     "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
     "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD",
-    "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair",
-    "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential",
-    "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates",
-    "Weights", "Yukawa", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
-    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table",
-    "start_from_rdf", "time_origins", "weights",
+    "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path",
+    "PerPair", "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere",
+    "SplinePotential", "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF",
+    "VibrationalDensityOfStates", "Weights", "Yukawa", "bands", "bead_fluid", "chi2", "compute_features",
+    "diagnose_gradient", "expectation", "export", "fit", "kinetic_control", "potential_from_structure_factor",
+    "propagate", "rdf_from_structure_factor", "read_spectrum", "read_table", "relative_l2", "start_from_rdf",
+    "time_origins", "weights",
 ]

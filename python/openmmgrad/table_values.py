@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from .counts import bin_edges, integrate_rdf
 from .errors import require
-from .observables import RDF, Observable, StructureFactor
-from .tables import Table
+from .measured_spectra import read_spectrum
+from .observables import RDF, AngleDistribution, Observable, StructureFactor
+from .tables import Table, unit_of
 
 WHO = "Target.from_file"
 #: To nm and 1/nm, and the words by which column names tell.
 _LENGTHS = {"nm": (1.0, {"nm"}), "angstrom": (0.1, {"A", "Å", "ang", "angstrom", "Angstrom"})}
 _INVERSE_LENGTHS = {"1/nm": (1.0, {"1/nm", "invnm", "nm^-1", "nm-1"}),
                     "1/angstrom": (10.0, {"1/A", "1/Å", "invA", "A^-1", "Å^-1", "A-1", "1/angstrom", "1/Angstrom"})}
+_ANGLES = {"degree": (1.0, {"degree", "degrees", "deg", "°"}), "radian": (180 / np.pi, {"rad", "radian", "radians"})}
 #: Where g of a liquid of atoms or small molecules first exceeds one half, nm.
 PLAUSIBLE_RISE = (0.1, 1.0)
 #: A table that begins with less than this begins inside the core.
@@ -28,7 +31,7 @@ Columns = tuple[np.ndarray, np.ndarray | None]
 
 def on_bins(table: Table, rdf: RDF, r_unit: str | None, core: float | None, binned: bool | None) -> Columns:
     """Averages of g over the bins of an RDF, and of its errors, [B] each; arguments as in `Target.from_file`."""
-    r = table.x * _unit(table, r_unit, _LENGTHS, "r_unit")
+    r = table.x * _factor(table, r_unit, _LENGTHS, "r_unit")
     g = table.y if core is None else np.where(r < core, 0.0, table.y)
     _check_rise(r, g, table)
     check_g(g, r, WHO)
@@ -52,7 +55,7 @@ def on_bins(table: Table, rdf: RDF, r_unit: str | None, core: float | None, binn
 def on_points(table: Table, observable: Observable, q_unit: str | None) -> Columns:
     """Values at the grid of an observable, and their errors, [B] each; q_unit is of the table of a structure factor."""
     reciprocal = isinstance(observable, StructureFactor)
-    x = table.x * (_unit(table, q_unit, _INVERSE_LENGTHS, "q_unit") if reciprocal else 1.0)
+    x = table.x * (_factor(table, q_unit, _INVERSE_LENGTHS, "q_unit") if reciprocal else 1.0)
     grid = np.asarray(observable.grid)
     tolerance = 1e-6 * (x[1] - x[0])
     require(x[0] <= grid[0] + tolerance and grid[-1] <= x[-1] + tolerance, WHO,
@@ -63,17 +66,58 @@ def on_points(table: Table, observable: Observable, q_unit: str | None) -> Colum
     return PchipInterpolator(x, table.y)(grid), errors
 
 
-def _unit(table: Table, unit: str | None, known: dict, keyword: str) -> float:
-    """The factor from the table's abscissa to nm or 1/nm."""
-    options = " or ".join(f'{keyword}="{k}"' for k in known)
-    if unit is None:
-        words = set(re.split(r"[\s_()\[\],]+", table.x_name))
-        units = [k for k, (_, names) in known.items() if names & words]
-        require(len(units) == 1, WHO, f"the column {table.x_name!r} of {table.path} does not tell its unit",
-                f"Pass {options}")
-        unit = units[0]
-    require(unit in known, WHO, f"{keyword} must be one of {', '.join(known)}, found {unit!r}", f"Pass {options}")
-    return known[unit][0]
+def on_angles(table: Table, observable: AngleDistribution, angle_unit: str | None, binned: bool | None) -> Columns:
+    """Averages of a density over the bins of an AngleDistribution, and of its errors, [B] each."""
+    factor, solid = _factor(table, angle_unit, _ANGLES, "angle_unit"), observable.solid_angle
+    x = table.x * factor
+    require(x[0] >= 0 and x[-1] <= 180.01, WHO,
+            f"{table.path} has angles from {x[0]:.4g} to {x[-1]:.4g} degrees", "Check angle_unit=")
+    steps = np.diff(x)
+    if binned is None:
+        binned = np.ptp(steps) < 1e-2 * steps.mean() and abs(x[0] - steps[0] / 2) < 0.1 * steps[0]
+    ends = np.clip(bin_edges(x) if binned else x, 0.0, 180.0)
+    require((ends[0] < 1 or table.y[0] == 0) and (ends[-1] > 179 or table.y[-1] == 0), WHO,
+            f"{table.path} covers {ends[0]:.4g} to {ends[-1]:.4g} degrees, and {observable.name} needs 0 to 180",
+            "Give a longer table, or check angle_unit=")
+    # elements of a solid angle are sin(theta) dtheta, and a distribution over them has no unit
+    m, edges = (-np.cos(np.radians(a)) if solid else a for a in (ends, observable.edges))
+
+    def averages(y: np.ndarray) -> np.ndarray:
+        integral = (PchipInterpolator(m, np.concatenate([[0.0], np.cumsum(y * np.diff(m))])) if binned
+                    else PchipInterpolator(m, y).antiderivative())
+        return np.diff(integral(np.clip(edges, m[0], m[-1]))) / np.diff(edges) / (1.0 if solid else factor)
+
+    values = averages(table.y)
+    area = values @ np.diff(edges) / (2.0 if solid else 1.0)
+    require(abs(area - 1) < 0.1, WHO, f"the distribution in {table.path} integrates to {area:.4g}, expected 1 for one "
+            f"{'relative to random directions' if solid else 'per angle, not divided by sin(theta)'}",
+            "Normalise it, or check angle_unit=, column= and solid_angle= of the observable")
+    return values, None if table.sigma is None else averages(table.sigma)
+
+
+def of_spectrum(path: str | Path, observable: Observable, temperature: float, options: Mapping) -> Columns:
+    """A measured spectrum as an observable with ``seen`` shows it, and its errors, [B] each."""
+    measured = read_spectrum(path, **options)
+    grid, width, v = np.asarray(observable.grid), float(observable.resolution), measured.wavenumber
+    low, high = max(grid.min() - width, 0.0), grid.max() + width
+    from_zero = bool(v[0] <= width)                     # n alpha is even, and 0 at 0
+    require((from_zero or v[0] <= low) and v[-1] >= high, WHO,
+            f"{path} covers {v[0]:.5g} to {v[-1]:.5g} 1/cm, and {observable.name} needs {low:.5g} to {high:.5g} 1/cm: "
+            f"its wavenumbers, and its resolution of {width:.3g} 1/cm on both sides",
+            "End the wavenumbers earlier, use a longer max_lag, or a longer table")
+    # rows may be further apart than the resolution
+    mesh = np.arange(0.0 if from_zero else v[0], min(v[-1], grid.max() + 20 * width), width / 8)
+
+    def seen(y: np.ndarray) -> np.ndarray:
+        points, values = (v, y) if v[0] == 0 or not from_zero else (np.append(0.0, v), np.append(0.0, y))
+        return np.asarray(observable.seen(mesh, PchipInterpolator(points, values)(mesh), temperature))
+
+    return seen(measured.n_alpha), None if measured.sigma is None else seen(measured.sigma)
+
+
+def _factor(table: Table, unit: str | None, known: dict, keyword: str) -> float:
+    """The factor from the table's abscissa to the first unit known."""
+    return known[unit_of(table.x_name, unit, {k: words for k, (_, words) in known.items()}, keyword, table, WHO)][0]
 
 
 def _check_rise(r: np.ndarray, g: np.ndarray, table: Table) -> None:

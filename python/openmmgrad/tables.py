@@ -26,11 +26,12 @@ class Table:
 
 
 def read_table(path: str | Path, column: str | int | None = None, *, sigma_column: str | int | None = None,
-               rows: Mapping[str | int, str] | None = None, sort: bool = False) -> Table:
+               x_column: str | int | None = None, rows: Mapping[str | int, str] | None = None,
+               sort: bool = False) -> Table:
     """A table of numbers: CSV, XVG (GROMACS) or columns between blanks.
 
     Lines that begin with # or @ are comments; names come from a header line, a last comment line with as many words
-    as there are columns, or XVG's axis label and legends. The abscissa is the first column that begins with a number.
+    as there are columns, or XVG's axis label and legends. Rows of a falling abscissa are turned round.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def read_table(path: str | Path, column: str | int | None = None, *, sigma_colum
         Name or index (from 0) of the ordinate; None where the table has only one.
     sigma_column
         Name or index of its standard errors.
+    x_column
+        Name or index of the abscissa; None: the first column that begins with a number.
     rows
         Keep only rows with these entries: ``{"pair": "LJ1-LJ1"}``.
     sort
@@ -50,8 +53,8 @@ def read_table(path: str | Path, column: str | int | None = None, *, sigma_colum
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is empty or truncated, a column is unknown, an entry is no number or not finite, or the abscissa
-        decreases or repeats.
+        If it is empty or truncated, a column is unknown, an entry is no number or not finite, or the abscissa is out
+        of order or repeats.
     """
     who, path = "read_table", Path(path)
     require(path.is_file(), who, f"expected a file, found none at {path}", "Check the path", FileNotFoundError)
@@ -66,19 +69,33 @@ def read_table(path: str | Path, column: str | int | None = None, *, sigma_colum
     numeric = [k for k, entry in enumerate(entries[0]) if _is_number(entry)]
     require(len(numeric) >= 2, who, f"expected at least two columns of numbers in {path}, found the row {entries[0]}",
             "Give an abscissa and an ordinate")
-    k_x = numeric[0]
+    k_x = numeric[0] if x_column is None else _column(x_column, names, path)
     if column is None:
-        others = [names[k] for k in numeric[1:] if sigma_column is None or k != _column(sigma_column, names, path)]
+        taken = [k_x] + ([] if sigma_column is None else [_column(sigma_column, names, path)])
+        others = [names[k] for k in numeric if k not in taken]
         require(len(others) == 1, who, f"{path} has {len(others)} columns of values: {_list(others)}",
                 "Choose one with column=")
         column = others[0]
     x, y = (_numbers(entries, k, names, path) for k in (k_x, _column(column, names, path)))
     sigma = None if sigma_column is None else _numbers(entries, _column(sigma_column, names, path), names, path)
-    if sort:
+    if sort or (np.diff(x) < 0).all():
         order = np.argsort(x, kind="stable")
         x, y, sigma = x[order], y[order], None if sigma is None else sigma[order]
     _check_order(x, names[k_x], path)
     return Table(path, x, y, sigma, names[k_x], names[_column(column, names, path)])
+
+
+def unit_of(name: str, unit: str | None, known: Mapping[str, set[str]], keyword: str, table: Table, who: str) -> str:
+    """The unit of a table's column, one of those known with the words by which a name tells; given, or told by name."""
+    options = " or ".join(f'{keyword}="{k}"' for k in known)
+    if unit is None:
+        ends = r"[\s_()\[\],]"
+        units = [k for k, words in known.items()
+                 if any(re.search(f"(?:^|{ends}){re.escape(word)}(?:$|{ends})", name) for word in words)]
+        require(len(units) == 1, who, f"the column {name!r} of {table.path} does not tell its unit", f"Pass {options}")
+        unit = units[0]
+    require(unit in known, who, f"{keyword} must be one of {', '.join(known)}, found {unit!r}", f"Pass {options}")
+    return unit
 
 
 def _parse(path: Path) -> tuple[list[str], list[list[str]]]:

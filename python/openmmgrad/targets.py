@@ -12,11 +12,11 @@ from torch import Tensor
 from .counts import spline_counts_matrix
 from .errors import require
 from .estimate import expectation
-from .observables import RDF
+from .observables import RDF, AngleDistribution
 from .observables.pairs import n_pairs, widths
 from .observables.windows import Lags, n_lags
 from .path import Path as WindowPath
-from .table_values import check_g, on_bins, on_points
+from .table_values import check_g, of_spectrum, on_angles, on_bins, on_points
 from .tables import read_table
 from .units import plain
 from .weights import Weights
@@ -140,14 +140,17 @@ class Target:
 
     @classmethod
     def from_file(cls, path: str | Path, observable, ensemble, r_unit: str | None = None, q_unit: str | None = None,
-                  column: str | int | None = None, sigma: float | None = None,
+                  column: str | int | None = None, sigma=None,
                   sigma_column: str | int | None = None, name: str | None = None, weight: float = 1.0, *,
-                  rows: Mapping | None = None, sort: bool = False, core: float | None = None,
-                  binned: bool | None = None, propagate: Mapping | None = None) -> Target:
+                  angle_unit: str | None = None, spectrum: Mapping | None = None, rows: Mapping | None = None,
+                  sort: bool = False, core: float | None = None, binned: bool | None = None,
+                  propagate: Mapping | None = None) -> Target:
         """A table made by others, brought to the observable's grid.
 
         An RDF becomes averages over the observable's bins (see `integrate_rdf`), exact where the table's own bins
-        divide them; anything else is interpolated at the grid's points, without overshoot.
+        divide them; so does the density of an AngleDistribution. A measured spectrum is converted by `read_spectrum`
+        and becomes what an IRSpectrum would show of it (``observable.seen``: its resolution). Anything else is
+        interpolated at the grid's points, without overshoot.
 
         Parameters
         ----------
@@ -156,8 +159,14 @@ class Target:
         r_unit, q_unit
             "nm" or "angstrom"; "1/nm" or "1/angstrom". None: the column's name tells (``r_nm``, ``r (A)``, ``Q_invA``).
             Lennard-Jones tables in units of sigma: name nm, and use sigma = 1 nm.
+        angle_unit
+            "degree" or "radian"; None: the column's name tells (``theta_rad``).
+        spectrum
+            Of an IRSpectrum: {option: value} of `read_spectrum`, ``dict(quantity="nk")`` or ``dict(quantity="alpha",
+            x_unit="THz", refractive_index=1.33)``.
         sigma
-            One standard error for all values, in place of a column of them.
+            Standard errors in place of a column of them: one number, [B] at the grid, or a function of the values
+            [B], such as ``lambda values: 0.05 * values + 1.0``.
         core
             nm; g counts as 0 below it: removes the ripples that Fourier inversion leaves inside the core.
         binned
@@ -178,14 +187,25 @@ class Target:
         """
         who = "Target.from_file"
         propagate = read_windows(propagate, observable)
-        table = read_table(path, column, sigma_column=sigma_column, rows=rows, sort=sort)
-        require(sigma is None or table.sigma is None, who, "found both sigma= and sigma_column=", "Give one of them")
-        if isinstance(observable, RDF):
-            values, errors = on_bins(table, observable, r_unit, core, binned)
+        of_table = dict(column=column, sigma_column=sigma_column, rows=rows, sort=sort)
+        require(sigma is None or sigma_column is None, who, "found both sigma= and sigma_column=", "Give one of them")
+        require(len(observable.grid) > 1, who, f"{observable.name} is a single value",
+                "Make it Target(observable, ensemble, value, sigma)")
+        require((spectrum is not None) == hasattr(observable, "seen"), who,
+                f"spectrum= goes with an IRSpectrum, found {spectrum!r} for {observable.name}",
+                'Pass spectrum=dict(quantity="alpha", ...) of `read_spectrum` with that alone')
+        if spectrum is not None:
+            temperature = observable.temperature or ensemble.temperature
+            values, errors = of_spectrum(path, observable, temperature, {**of_table, **spectrum})
+        elif isinstance(observable, RDF):
+            values, errors = on_bins(read_table(path, **of_table), observable, r_unit, core, binned)
+        elif isinstance(observable, AngleDistribution):
+            values, errors = on_angles(read_table(path, **of_table), observable, angle_unit, binned)
         else:
-            values, errors = on_points(table, observable, q_unit)
-        return cls(observable, ensemble, values, sigma if errors is None else errors, name, weight,
-                   propagate=propagate)
+            values, errors = on_points(read_table(path, **of_table), observable, q_unit)
+        if errors is None:
+            errors = sigma(values) if callable(sigma) else sigma
+        return cls(observable, ensemble, values, errors, name, weight, propagate=propagate)
 
     def spline_counts(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""What the Model's spline basis functions count in the target, and the covariance of these counts.
@@ -262,7 +282,7 @@ def _read_lags(observable: Lags, timestep: float, stride: int, n: int, two_sided
     path = WindowPath(np.zeros((1, len(times), 1, 3)), None, times, timestep, stride, masses=[1.0])
     who, longest = type(observable).__name__, "t_max" if hasattr(observable, "t_max") else "max_lag"
     lags = timestep * stride * np.arange(n_lags(path, observable.max_lag, who, longest, observable.origins))
-    if longest == "max_lag" and observable.interval is None:
+    if longest == "max_lag" and observable.interval is None and observable.lags_are_grid:
         observable.grid = lags
     require(observable.interval is None or abs(timestep * stride / observable.interval - 1) < 1e-6, who,
             f"expected times {observable.interval} ps apart, found {timestep * stride:g} ps",

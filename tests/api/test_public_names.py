@@ -11,15 +11,15 @@ import openmmgrad as og
 NOUNS = [
     "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
     "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD",
-    "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair",
-    "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential",
-    "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates",
-    "Weights", "Yukawa",
+    "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path",
+    "PerPair", "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere",
+    "SplinePotential", "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF",
+    "VibrationalDensityOfStates", "Weights", "Yukawa",
 ]
 VERBS = [
-    "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit", "kinetic_control",
-    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_table", "start_from_rdf",
-    "time_origins", "weights",
+    "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
+    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_spectrum",
+    "read_table", "relative_l2", "start_from_rdf", "time_origins", "weights",
 ]
 
 
