@@ -63,6 +63,12 @@ class Estimate:
         """Independent frames that the average is worth: n_eff over the common inefficiency."""
         return self.n_eff / self.common_inefficiency
 
+    def standardised(self) -> np.ndarray:
+        """Deviations of the frames from the mean in units of their spread, [S, B]; 0 where nothing varies."""
+        d = self._deviations * np.sqrt(len(self._deviations))
+        spread = np.sqrt((d**2).mean(0))
+        return d / np.where(spread > 0, spread, 1.0)
+
     def covariance(self) -> np.ndarray:
         """Covariance of the mean between bins, [B, B].
 

@@ -47,6 +47,7 @@ class Checkpoint:
         history.converged, history.finished = bool(saved["converged"]), bool(saved["finished"])
         self._problem.restore(_part(saved, "parameters/"))
         self._stepper.restore(_part(saved, "method/"))
+        self._problem.path_memory.restore(_part(saved, "paths/"))
         for k, ensemble in enumerate(self._problem.ensembles):
             ensemble.restore(_part(saved, f"ensemble{k}/"))
             history.potentials[ensemble.name] = [self._run.estimates(i)[f"u/{k}"] for i in range(len(rows))]
@@ -65,7 +66,8 @@ class Checkpoint:
         if self._run is None:
             return
         state = {"converged": np.array(history.converged), "finished": np.array(history.finished)}
-        parts = {"parameters/": self._problem.state(), "method/": self._stepper.state()}
+        parts = {"parameters/": self._problem.state(), "method/": self._stepper.state(),
+                 "paths/": self._problem.path_memory.state()}
         for k, ensemble in enumerate(self._problem.ensembles):
             parts[f"ensemble{k}/"] = ensemble.state()
             state[f"pool{k}"] = np.array(list(self.pool.parts[k]), dtype=int)

@@ -70,13 +70,12 @@ class GaussNewton:
         self._radius, self._best = float(max_step), None
 
     def check(self, problem: Problem) -> None:
-        """Refuse what has no linear response here: paths, and parameters of torch energies."""
+        """Refuse what has no linear response here: parameters of torch energies. Paths are run once a sample."""
         remedy = "Use a torch optimiser: method=torch.optim.Adam, lr=..."
-        paths = [t.name for t in problem.targets if t.propagate is not None]
-        require(not paths, "fit", f"method 'gauss-newton' has no Jacobian of averages over paths, as target "
-                f"{', '.join(map(repr, paths))} needs", remedy)
         require(not problem.learns_torch_energies, "fit", "method 'gauss-newton' would leave the parameters of torch "
                 "energies (add_energy) as they are", f"{remedy}, or freeze them with requires_grad_(False)")
+        if problem.windows:
+            self.max_steps_per_sample = 1
 
     def step(self, problem: Problem, samples: dict) -> StepReport:
         """Move the Problem's parameters once; samples: {Ensemble: Sample}."""
@@ -173,7 +172,8 @@ def local_quadratics(problem: Problem, samples: dict) -> tuple[list[LocalQuadrat
         size = n_coordinates(ensemble.model)
         hessian, gradient = np.zeros((size, size)), np.zeros(size)
         _require_frames(problem, ensemble, len(frames))
-        mine = [response(t, sample, w) for t in problem.targets_of(ensemble)]
+        of_paths = problem.path_memory.responses(problem, sample)
+        mine = [of_paths[t] if t in of_paths else response(t, sample, w) for t in problem.targets_of(ensemble)]
         for r in mine:
             inverse, _ = r.inverse_covariance
             hessian += r.weight * r.jacobian.T @ inverse @ r.jacobian

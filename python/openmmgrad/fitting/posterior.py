@@ -29,10 +29,11 @@ def posterior(problem: Problem, samples: dict, confidence: float,
 
     Notes
     -----
-    Both are empty where a target is of paths, or a torch energy has parameters: these have no linear response here,
-    and what is known of the others would be misjudged.
+    Both are empty where a torch energy has parameters, which have no linear response here, and where a torch optimiser
+    followed targets of paths, whose response would cost more than its steps: what is known of the other parameters
+    would be misjudged.
     """
-    if problem.windows or problem.learns_torch_energies:
+    if problem.learns_torch_energies or (problem.windows and not problem.path_memory):
         return {}, {}
     parts, _ = local_quadratics(problem, samples)
     covariances = Step(problem, parts).posterior(smoothness)

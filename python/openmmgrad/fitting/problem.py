@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import require
 from ..estimate import Estimate, expectation
 from ..units import KB
+from .path_response import PathMemory
 from .windows import Windows, windows_of
 
 
@@ -69,8 +70,9 @@ class Problem:
         self.scalars = self._learnt_scalars()
         # powers of 2, so that values pass through theta unchanged
         units = {id(s.tensor): 2.0 ** round(math.log2(s.scale)) for s in self.scalars}
-        self._units = [units.get(id(p), 1.0) for p in self.parameters]
+        self.units = [units.get(id(p), 1.0) for p in self.parameters]
         self.windows: dict[object, Windows] = windows_of(self.targets)
+        self.path_memory = PathMemory()
 
     def _learnt_scalars(self) -> list[LearntScalar]:
         learnt = [(m, name) for m in self.models for name in m.parameter_names
@@ -92,14 +94,14 @@ class Problem:
     @property
     def theta(self) -> Tensor:
         """A detached copy of all parameters, [n]."""
-        pairs = zip(self.parameters, self._units, strict=True)
+        pairs = zip(self.parameters, self.units, strict=True)
         return torch.cat([p.detach().reshape(-1).double() / unit for p, unit in pairs]).clone()
 
     @theta.setter
     def theta(self, values: Tensor) -> None:
         start = 0
         with torch.no_grad():
-            for p, unit in zip(self.parameters, self._units, strict=True):
+            for p, unit in zip(self.parameters, self.units, strict=True):
                 p.copy_((values[start:start + p.numel()] * unit).reshape(p.shape))
                 start += p.numel()
 
@@ -122,7 +124,7 @@ class Problem:
             grads = torch.autograd.grad(y, self.parameters, identity, is_grads_batched=True, allow_unused=True)
         blocks = [torch.zeros(len(y), p.numel(), dtype=torch.float64) if g is None else
                   unit * g.reshape(len(y), -1).double()
-                  for p, g, unit in zip(self.parameters, grads, self._units, strict=True)]
+                  for p, g, unit in zip(self.parameters, grads, self.units, strict=True)]
         return y.detach(), torch.cat(blocks, dim=1)
 
     def estimates(self, sample) -> dict[object, Estimate]:

@@ -19,14 +19,15 @@ POOL = 4  # segments that are weighted together at most
 class Sample:
     """Frames of one Ensemble, weighted to the present parameters; the last part is the latest segment."""
 
-    def __init__(self, ensemble, parts: Sequence[Frames]) -> None:
+    def __init__(self, ensemble, parts: Sequence[Frames], iterations: Sequence[int] | None = None) -> None:
         self.ensemble, self.parts = ensemble, list(parts)
+        self.iterations = list(range(len(self.parts)) if iterations is None else iterations)  # that made them
         self._remembered: dict[str, tuple] = {}
 
     @cached_property
     def latest(self) -> Sample:
         """The frames of the latest segment alone."""
-        return self if len(self.parts) == 1 else Sample(self.ensemble, self.parts[-1:])
+        return self if len(self.parts) == 1 else Sample(self.ensemble, self.parts[-1:], self.iterations[-1:])
 
     @cached_property
     def frames(self) -> Frames:
@@ -36,12 +37,12 @@ class Sample:
     def weights(self) -> Weights:
         """Weights under the present parameters, with graph."""
         found = weights(self.ensemble.model, self.frames)
-        self._remembered["weights"] = self._present(), Weights(found.w.detach(), found.segments)
+        self._remembered["weights"] = self.present(), Weights(found.w.detach(), found.segments)
         return found
 
     def plain_weights(self) -> Weights:
         """The same without graph; evaluated once for equal parameters."""
-        if self._remembered.get("weights", (None,))[0] != self._present():
+        if self._remembered.get("weights", (None,))[0] != self.present():
             with torch.no_grad():
                 self.weights()
         return self._remembered["weights"][1]
@@ -52,12 +53,12 @@ class Sample:
         features = np.zeros((len(frames), 0)) if frames.features is None else np.asarray(frames.features)
         if not model.parameter_names:
             return features
-        if self._remembered.get("slopes", (None,))[0] != self._present():
+        if self._remembered.get("slopes", (None,))[0] != self.present():
             values = model.parameter_values().detach().requires_grad_()
             energies = model.parameter_energies(frames, values)
             rows = [torch.autograd.grad(energy, values, retain_graph=True)[0] for energy in energies]
             scales = np.array(list(model.parameter_scales.values()))
-            self._remembered["slopes"] = self._present(), np.hstack([features, torch.stack(rows).numpy() * scales])
+            self._remembered["slopes"] = self.present(), np.hstack([features, torch.stack(rows).numpy() * scales])
         return self._remembered["slopes"][1]
 
     def values(self, observable) -> torch.Tensor:
@@ -82,7 +83,7 @@ class Sample:
         spread = np.sqrt(p @ (ratio - p @ ratio) ** 2)
         return float(spread / np.sqrt(np.count_nonzero(self.ensemble.model.masses)))
 
-    def _present(self) -> bytes:
+    def present(self) -> bytes:
         """The Model's parameters and buffers, to know them again."""
         return b"".join(np.asarray(v.detach()).tobytes() for v in self.ensemble.model.state_dict().values())
 
@@ -105,5 +106,5 @@ class Pool:
             earlier = {} if ensemble.model.reevaluates else self.parts[k]
             kept = {i: f for i, f in list(earlier.items())[1 - POOL:] if Sample(ensemble, [f]).fraction() >= n_eff_min}
             self.parts[k] = {**kept, iteration: latest}
-            samples[ensemble] = Sample(ensemble, list(self.parts[k].values()))
+            samples[ensemble] = Sample(ensemble, list(self.parts[k].values()), list(self.parts[k]))
         return samples

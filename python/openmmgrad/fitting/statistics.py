@@ -148,6 +148,27 @@ def _explicit_in_parameters(values: torch.Tensor, model, w) -> np.ndarray:
     return slopes
 
 
+def shrunk_covariance(estimate) -> np.ndarray:
+    r"""Covariance of a mean between its values, [B, B], of full rank also where there are more values than frames.
+
+    Correlations r_ij are shrunk to (1 - lambda) r_ij, lambda = sum Var(r_ij) / sum r_ij^2 over i != j.
+
+    References
+    ----------
+    J. Schaefer, K. Strimmer, Stat. Appl. Genet. Mol. Biol. 4, 32 (2005), table 2, target D.
+    """
+    covariance = np.atleast_2d(estimate.covariance())
+    deviation = np.sqrt(np.diag(covariance))
+    x = estimate.standardised()
+    n, apart = len(x), ~np.eye(len(covariance), dtype=bool)
+    if n < 3 or not apart.any():
+        return covariance
+    mean = x.T @ x / n
+    variance = n / (n - 1) ** 3 * ((x**2).T @ x**2 - n * mean**2)
+    part = min(1.0, variance[apart].sum() / max((mean[apart] ** 2).sum(), 1e-300))
+    return np.where(apart, (1 - part) * covariance, np.diag(deviation**2))
+
+
 def weighted_covariance(a: np.ndarray, b: np.ndarray, w) -> np.ndarray:
     """Cov(a, b) over weighted frames, [A, B]; a [S, A], b [S, B]."""
     p = np.asarray(w.w.detach())

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from ..errors import require
+from ..frames import Frames
 from ..propagation import Propagator
 from ..weights import Weights
 
@@ -39,15 +41,34 @@ class Windows:
 
     def renew(self) -> None:
         """Start in fresh Contexts."""
-        self._propagator = Propagator(self._model, **self._options)
+        self.propagate = Propagator(self._model, **self._options)
+        self._last: tuple = (None, None)
+
+    def chosen_of(self, rows: np.ndarray) -> np.ndarray:
+        """Of rows [S, ...], one per frame, those of the frames that windows start from."""
+        return rows[np.unique(np.linspace(0, len(rows) - 1, self.n_windows or len(rows)).round().astype(int))]
+
+    def start(self, sample) -> tuple[Frames, Weights]:
+        """The frames of a Sample that windows start from, evenly spaced, and their Weights."""
+        n_frames = len(sample.frames)
+        chosen = self.chosen_of(np.arange(n_frames))
+        w = sample.weights().w[chosen]
+        return sample.frames if len(chosen) == n_frames else sample.frames[chosen], Weights(w / w.sum())
 
     def run(self, sample) -> tuple:
-        """The Path of windows that start from some of a Sample's frames, evenly spaced, and their Weights."""
-        n_frames = len(sample.frames)
-        chosen = np.unique(np.linspace(0, n_frames - 1, self.n_windows or n_frames).round().astype(int))
-        w = sample.weights().w[chosen]
-        frames = sample.frames if len(chosen) == n_frames else sample.frames[chosen]
-        return self._propagator(frames), Weights(w / w.sum())
+        """The Path of windows that start from some of a Sample's frames, and their Weights.
+
+        Without a graph, a second call for the same Sample and parameters gets what the first one ran.
+        """
+        key, (known, result) = (sample, sample.present()), self._last
+        self._last = (None, None)
+        if known == key and not torch.is_grad_enabled():
+            return result
+        frames, w = self.start(sample)
+        result = self.propagate(frames), w
+        if not torch.is_grad_enabled():
+            self._last = key, result
+        return result
 
 
 def windows_of(targets: Sequence) -> dict:
