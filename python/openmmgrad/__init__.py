@@ -28,9 +28,13 @@ from .observables import (
     RDF,
     VACF,
     AngleDistribution,
+    Density,
+    HeatOfVaporization,
     IRSpectrum,
+    PotentialEnergy,
     Pressure,
     SelfDiffusion,
+    StaticDielectric,
     StructureFactor,
     VibrationalDensityOfStates,
 )
@@ -62,13 +66,13 @@ from .weights import Weights, weights
 __version__ = "0.1.0"
 
 __all__ = [
-    "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
-    "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD",
-    "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path",
-    "PerPair", "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere",
-    "SplinePotential", "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF",
-    "VibrationalDensityOfStates", "Weights", "Yukawa", "bands", "bead_fluid", "chi2", "compute_features",
-    "diagnose_gradient", "expectation", "export", "fit", "kinetic_control", "potential_from_structure_factor",
-    "propagate", "rdf_from_structure_factor", "read_spectrum", "read_table", "relative_l2", "start_from_rdf",
-    "time_origins", "weights",
+    "AngleDistribution", "BACKENDS", "Buckingham", "Density", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter",
+    "Frames", "HeatOfVaporization", "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily",
+    "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator",
+    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "Propagator", "RDF",
+    "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric", "StructureFactor",
+    "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Weights", "Yukawa", "bands",
+    "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit", "kinetic_control",
+    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_spectrum", "read_table",
+    "relative_l2", "start_from_rdf", "time_origins", "weights",
 ]

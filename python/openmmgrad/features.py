@@ -63,7 +63,8 @@ def compute_features(model: Model, frames: Frames) -> Frames:
     ----------
     model
         The Model whose learnable terms are evaluated; its present coefficients become the frames' State, which says
-        nothing about who made them: use such frames as a target, not with `weights`.
+        nothing about who made them: use such frames as a target, not with `weights`. Stored energies, which belong to
+        what made the frames, are left out.
     frames
         S frames of the Model's particles.
 
@@ -78,10 +79,16 @@ def compute_features(model: Model, frames: Frames) -> Frames:
             "Use frames of the same System")
     require(frames.boxes is not None or not model.periodic, who, "the Model is periodic and the frames have no boxes",
             "Pass boxes= where the frames are made")
+    features, virial = features_of(model, frames)
+    state = State(model.coefficients(frames.temperature).detach().numpy(), frames.temperature,
+                  frames.states[0].pressure, model.global_parameters.as_dict())
+    return replace(frames, features=features, virial_features=virial, states=[state],
+                   state_index=np.zeros(len(frames), dtype=int), energies=None, learnable_energies=None)
+
+
+def features_of(model: Model, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+    """dU/dc and d(tr W)/dc of every frame, [S, F] each."""
     boxes = np.broadcast_to(np.eye(3), (len(frames), 3, 3)) if frames.boxes is None else frames.boxes
     evaluator = FeatureEvaluator(model, boxes[0])
     features, virial = zip(*(evaluator(x, box) for x, box in zip(frames.positions, boxes, strict=True)), strict=True)
-    state = State(model.coefficients(frames.temperature).detach().numpy(), frames.temperature,
-                  frames.states[0].pressure, model.global_parameters.as_dict())
-    return replace(frames, features=np.stack(features), virial_features=np.stack(virial), states=[state],
-                   state_index=np.zeros(len(frames), dtype=int))
+    return np.stack(features), np.stack(virial)

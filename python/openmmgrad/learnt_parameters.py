@@ -28,7 +28,9 @@ class LearntParameters:
         ----------
         values
             {name: first value}, plain numbers in the units of the Force's expression. Several Forces may share a
-            parameter. Each becomes a torch parameter ``global_parameters.<name>`` (a float64 scalar).
+            parameter. Each becomes a torch parameter ``global_parameters.<name>`` (a float64 scalar). A torch parameter
+            in place of a number is taken as it is: ``{"kb": other.global_parameters["kb"]}`` shares it with another
+            Model, and an optimiser sees one parameter.
         scale
             The size of a natural change, a number or {name: number}: the unit of difference steps. Default: the
             value's magnitude, or 1 where it is 0.
@@ -36,7 +38,8 @@ class LearntParameters:
         Raises
         ------
         ValueError, TypeError
-            For names that no Force has, values and scales that are not finite numbers, and scales <= 0.
+            For names that no Force has, values and scales that are not finite numbers, scales <= 0, and torch
+            parameters that are no float64 scalars.
 
         Examples
         --------
@@ -48,6 +51,10 @@ class LearntParameters:
         >>> model.add_parameters({"kb": 4.0e5})
         >>> model.parameter_values(), model.parameter_scales
         (tensor([400000.], dtype=torch.float64, grad_fn=<StackBackward0>), {'kb': 400000.0})
+        >>> gas = og.Model(system)
+        >>> gas.add_parameters({"kb": model.global_parameters["kb"]})
+        >>> gas.global_parameters["kb"] is model.global_parameters["kb"]
+        True
         """
         self.global_parameters.add(self.system, values, scale)
 
@@ -136,8 +143,10 @@ class GlobalParameters(nn.Module):
                     "Give the size of a natural change, in the parameter's unit")
         for name, value in values.items():
             self._attributes[name] = attribute = self._free_attribute(name)
-            self.register_parameter(attribute, nn.Parameter(torch.tensor(float(value), dtype=torch.float64)))
-            self.scales[name] = float(scale.get(name, abs(value) or 1.0))
+            number = _number(value)
+            own = value if isinstance(value, nn.Parameter) else nn.Parameter(torch.tensor(number, dtype=torch.float64))
+            self.register_parameter(attribute, own)
+            self.scales[name] = float(scale.get(name, abs(number) or 1.0))
         self._evaluators = {}
 
     def _free_attribute(self, name: str) -> str:
@@ -179,9 +188,17 @@ class GlobalParameters(nn.Module):
         return values
 
 
+def _number(value) -> float:
+    return float(value.detach() if isinstance(value, Tensor) else value)
+
+
 def _require_number(value, what: str) -> None:
+    if isinstance(value, nn.Parameter):
+        require(value.shape == () and value.dtype == torch.float64, "add_parameters",
+                f"{what} must be a float64 scalar, found {str(value.dtype)[6:]} of shape {list(value.shape)}",
+                "Share one of another Model's global_parameters")
     number = isinstance(value, int | float) or (hasattr(value, "__float__") and not openmm.unit.is_quantity(value))
     require(number, "add_parameters", f"{what} must be a plain number, found {value!r}",
             "Give it in the unit that the Force's expression uses", error=TypeError)
-    require(abs(float(value)) < float("inf"), "add_parameters", f"{what} must be finite, found {value}",
+    require(abs(_number(value)) < float("inf"), "add_parameters", f"{what} must be finite, found {value}",
             "Give a finite number")

@@ -20,12 +20,13 @@ from .learnt_parameters import GlobalParameters, LearntParameters
 from .pair_terms import PairTerm, read_exclusions, read_types
 from .potentials import PairPotential
 from .selection import select_atoms
+from .system_energy import RememberedEnergies, SystemEnergies
 from .torch_energy import EnergyTerm, TorchEnergies
 
 REFERENCE_TEMPERATURE = 300.0  # K; where no Ensemble says otherwise
 
 
-class Model(LearntParameters, TorchEnergies, nn.Module):
+class Model(LearntParameters, TorchEnergies, SystemEnergies, nn.Module):
     r"""One `openmm.System` and what is learnt of it, as a torch module.
 
     .. math:: U_\theta(x) = U_\text{system}(x;\, \theta) + \sum_t \sum_{i<j} u_t(r_{ij};\, c_t(\theta))
@@ -73,6 +74,7 @@ class Model(LearntParameters, TorchEnergies, nn.Module):
         self.global_parameters = GlobalParameters()
         self.energy_terms: list[EnergyTerm] = []
         self.energy_modules = nn.ModuleList()
+        self.remembered = RememberedEnergies()
         n = system.getNumParticles()
         if self.topology is not None:
             found = self.topology.n_atoms

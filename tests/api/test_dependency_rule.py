@@ -13,7 +13,7 @@ PURE = ("potentials/", "observables/", "counts.py", "dipole.py", "errors.py", "e
         "spline.py", "storage.py", "table_values.py", "tables.py", "targets.py", "units.py", "weights.py")
 KNOW_OPENMM = ("_load.py", "backends/", "export.py", "features.py", "fluids.py", "global_parameters.py",
                "integrators.py", "learnt_parameters.py", "model.py", "pair_terms.py", "parameter_energy.py",
-               "planar.py", "propagation/", "sampling.py", "torch_energy.py")
+               "planar.py", "propagation/", "sampling.py", "system_energy.py", "torch_energy.py")
 # a Quantity is taken apart where one is given, and not before
 LAZY = {("units.py", "openmm.unit")}
 

@@ -9,12 +9,12 @@ import pytest
 import openmmgrad as og
 
 NOUNS = [
-    "AngleDistribution", "BACKENDS", "Buckingham", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter", "Frames",
-    "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily", "MLPPotential", "MSD",
-    "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator", "PairPotential", "Path",
-    "PerPair", "PointCharges", "Pressure", "Propagator", "RDF", "ReducedUnits", "SelfDiffusion", "SoftSphere",
-    "SplinePotential", "State", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF",
-    "VibrationalDensityOfStates", "Weights", "Yukawa",
+    "AngleDistribution", "BACKENDS", "Buckingham", "Density", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter",
+    "Frames", "HeatOfVaporization", "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily",
+    "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator",
+    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "Propagator", "RDF",
+    "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric", "StructureFactor",
+    "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Weights", "Yukawa",
 ]
 VERBS = [
     "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",

@@ -3,12 +3,15 @@
 
 from .angles import AngleDistribution
 from .base import Observable
+from .dielectric import StaticDielectric
 from .diffusion import MSD, SelfDiffusion, finite_size_correction
 from .pressure import Pressure
 from .rdf import RDF
 from .spectra import IRSpectrum, VibrationalDensityOfStates
 from .structure_factor import StructureFactor
+from .thermodynamics import Density, HeatOfVaporization, PotentialEnergy
 from .velocity import VACF
 
-__all__ = ["IRSpectrum", "MSD", "RDF", "VACF", "AngleDistribution", "Observable", "Pressure", "SelfDiffusion",
-           "StructureFactor", "VibrationalDensityOfStates", "finite_size_correction"]
+__all__ = ["IRSpectrum", "MSD", "RDF", "VACF", "AngleDistribution", "Density", "HeatOfVaporization", "Observable",
+           "PotentialEnergy", "Pressure", "SelfDiffusion", "StaticDielectric", "StructureFactor",
+           "VibrationalDensityOfStates", "finite_size_correction"]
