@@ -177,7 +177,8 @@ class TorchDipole(nn.Module):
 
     def flux(self, positions: Tensor, velocities: Tensor) -> Tensor:
         """J of positions and velocities [..., N, 3] at one time, [..., 3], e nm/ps."""
-        graph = torch.is_grad_enabled()
+        one = self.dipole(positions.detach().reshape(-1, *positions.shape[-2:])[:1])  # has a graph if something learns
+        graph = torch.is_grad_enabled() and any(x.requires_grad for x in (positions, velocities, one))
         with torch.enable_grad():
             at = positions if positions.requires_grad else positions.detach().requires_grad_()
             found = self.dipole(at)
