@@ -277,7 +277,7 @@ class Path:
         arrays = {"positions": np.array(frames.positions), "velocities": frames.velocities}
         if unwrap and box is not None:
             _unwrap(arrays["positions"], box)
-        windows = {name: None if array is None else _windows(array, n_times, start_every)
+        windows = {name: None if array is None else windows_of(array, n_times, start_every)
                    for name, array in arrays.items()}
         return cls(**windows, times=np.arange(n_times) * stride * timestep, timestep=timestep, stride=stride,
                    masses=frames.masses, boxes=box, topology=frames.topology, temperature=frames.temperature,
@@ -294,6 +294,6 @@ def _unwrap(positions: np.ndarray, box: np.ndarray) -> None:
         positions[t] += shift @ box
 
 
-def _windows(array: np.ndarray, n_times: int, start_every: int) -> Tensor:
-    """[S, T, N, 3] of a trajectory [T', N, 3]; a view."""
-    return torch.as_tensor(np.array(array)).unfold(0, n_times, start_every).movedim(-1, 1)
+def windows_of(array: np.ndarray, n_times: int, start_every: int) -> Tensor:
+    """Windows [S, T, ...] of a series [T', ...], float64: views of one copy."""
+    return torch.as_tensor(np.array(array, dtype=float)).unfold(0, n_times, start_every).movedim(-1, 1)

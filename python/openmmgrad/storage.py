@@ -54,7 +54,7 @@ class GrowingArrays:
                 "Choose another path, or pass overwrite=True")
         self.path.mkdir(parents=True, exist_ok=True)
         index.unlink(missing_ok=True)
-        _write_json(self.path / FACTS, facts)
+        write_json(self.path / FACTS, facts)
         self._commit()
 
     def append(self, row: dict[str, np.ndarray]) -> None:
@@ -75,7 +75,7 @@ class GrowingArrays:
             if new:  # a new file: frames that map an older one keep it
                 path.unlink(missing_ok=True)
             with open(path, "wb+" if new else "rb+") as file:
-                _write_header(file, n_rows, shape)
+                write_header(file, n_rows, shape)
                 file.seek(0, os.SEEK_END)
                 file.write(np.stack([row[name] for row in self._buffer]).tobytes())
                 file.flush()
@@ -88,7 +88,7 @@ class GrowingArrays:
         """Add an array [S, ...] with a row for each that the directory holds, when no more rows will come."""
         self.flush()
         with open(self.path / f"{name}.npy", "wb") as file:
-            _write_header(file, self.n_rows, values.shape[1:])
+            write_header(file, self.n_rows, values.shape[1:])
             file.write(np.asarray(values, dtype=float).tobytes())
             file.flush()
             os.fsync(file.fileno())
@@ -97,17 +97,17 @@ class GrowingArrays:
 
     def _commit(self) -> None:
         shapes = {name: list(shape) for name, shape in self._shapes.items()}
-        _write_json(self.path / INDEX,
+        write_json(self.path / INDEX,
                     {"format": FORMAT, "version": VERSION, "n_frames": self.n_rows, "arrays": shapes})
 
 
-def _write_header(file, n_rows: int, shape: tuple[int, ...]) -> None:
+def write_header(file, n_rows: int, shape: tuple[int, ...], dtype: str = "<f8") -> None:
     """A .npy header, which numpy pads for a growing first axis: it keeps its length."""
     np.lib.format.write_array_header_1_0(
-        file, {"descr": "<f8", "fortran_order": False, "shape": (n_rows, *shape)})
+        file, {"descr": dtype, "fortran_order": False, "shape": (n_rows, *shape)})
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
     """Replace a file atomically."""
     temporary = path.with_name(path.name + ".new")
     with open(temporary, "w") as file:
@@ -129,7 +129,7 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
     """
     path = Path(path)
     require(path.is_dir(), "Frames.load", f"directory {path} not found", "Check the path", FileNotFoundError)
-    index = _read_json(path / INDEX)
+    index = read_json(path / INDEX)
     who = "Frames.load"
     require(index.get("format") == FORMAT, who, f"{path / INDEX} is not an index of frames", _REMEDY)
     require(index["version"] <= VERSION, who,
@@ -137,29 +137,31 @@ def read_arrays(path) -> tuple[dict[str, np.ndarray], dict]:
             "Update openmmgrad")
     arrays = {}
     for name, shape in index["arrays"].items():
-        arrays[name] = _map_rows(path / f"{name}.npy", index["n_frames"], tuple(shape))
-    return arrays, _read_json(path / FACTS)
+        arrays[name] = map_rows(path / f"{name}.npy", index["n_frames"], tuple(shape))
+    return arrays, read_json(path / FACTS)
 
 
 _REMEDY = "Pass a directory written by Frames.save or FrameWriter"
 _RESTORE = "Sample again, or restore the file"
 
 
-def _read_json(file: Path) -> dict:
-    require(file.is_file(), "Frames.load", f"{file.parent} holds no {file.name}", _REMEDY)
+def read_json(file: Path, who: str = "Frames.load", remedy: str = _REMEDY) -> dict:
+    """A JSON object; refuses what is missing or truncated."""
+    require(file.is_file(), who, f"{file.parent} holds no {file.name}", remedy)
     try:
         content = json.loads(file.read_text())
     except ValueError:
         content = None
-    require(isinstance(content, dict), "Frames.load", f"{file} is truncated or not JSON", _REMEDY)
+    require(isinstance(content, dict), who, f"{file} is truncated or not JSON", remedy)
     return content
 
 
-def _map_rows(file: Path, n_rows: int, shape: tuple[int, ...]) -> np.ndarray:
-    who = "Frames.load"
+def map_rows(file: Path, n_rows: int, shape: tuple[int, ...], dtype: str = "<f8",
+             who: str = "Frames.load", rows: str = "frames") -> np.ndarray:
+    """The first rows of a .npy file, memory-mapped; refuses a file that is missing or too short."""
     require(file.is_file(), who, f"{file} not found", "The directory is incomplete: sample again",
             FileNotFoundError)
-    size = 8 * int(np.prod(shape)) * n_rows
+    size = np.dtype(dtype).itemsize * int(np.prod(shape)) * n_rows
     with open(file, "rb") as stream:
         try:
             np.lib.format.read_magic(stream)
@@ -169,7 +171,7 @@ def _map_rows(file: Path, n_rows: int, shape: tuple[int, ...]) -> np.ndarray:
         offset = stream.tell()
     found = file.stat().st_size - offset
     require(found >= size, who,
-            f"{file} is truncated: expected {size} bytes for {n_rows} frames, found {found}", _RESTORE)
+            f"{file} is truncated: expected {size} bytes for {n_rows} {rows}, found {found}", _RESTORE)
     if size == 0:
-        return np.zeros((n_rows, *shape))
-    return np.memmap(file, dtype="<f8", mode="r", offset=offset, shape=(n_rows, *shape))
+        return np.zeros((n_rows, *shape), dtype)
+    return np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=(n_rows, *shape))
