@@ -105,12 +105,18 @@ def of_spectrum(path: str | Path, observable: Observable, temperature: float, op
             f"{path} covers {v[0]:.5g} to {v[-1]:.5g} 1/cm, and {observable.name} needs {low:.5g} to {high:.5g} 1/cm: "
             f"its wavenumbers, and its resolution of {width:.3g} 1/cm on both sides",
             "End the wavenumbers earlier, use a longer max_lag, or a longer table")
-    # rows may be further apart than the resolution
-    mesh = np.arange(0.0 if from_zero else v[0], min(v[-1], grid.max() + 20 * width), width / 8)
+    # rows may be further apart than the resolution, and lines narrower: averages about each point of a mesh, with hats
+    start, stop = 0.0 if from_zero else v[0], min(v[-1], grid.max() + 20 * width)
+    mesh, step = np.linspace(start, stop, int(16 * (stop - start) / width) + 2, retstep=True)
+    hats = np.full(len(mesh), step)
+    hats[[0, -1]] /= 2
 
     def seen(y: np.ndarray) -> np.ndarray:
-        points, values = (v, y) if v[0] == 0 or not from_zero else (np.append(0.0, v), np.append(0.0, y))
-        return np.asarray(observable.seen(mesh, PchipInterpolator(points, values)(mesh), temperature))
+        points, values = (np.append(0.0, v), np.append(0.0, y)) if start < v[0] else (v, y)
+        integral = PchipInterpolator(points, values).antiderivative()
+        means = np.diff(integral.antiderivative()(mesh)) / step
+        areas = np.diff(np.concatenate([integral(mesh[:1]), means, integral(mesh[-1:])]))
+        return np.asarray(observable.seen(mesh, areas / hats, temperature))
 
     return seen(measured.n_alpha), None if measured.sigma is None else seen(measured.sigma)
 
