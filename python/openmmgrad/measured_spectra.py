@@ -111,7 +111,8 @@ def read_spectrum(path: str | Path, quantity: str, *, column: str | int | None =
         n where the table has none: a number, or two arrays (wavenumber, n), interpolated.
     n_infinity
         n well above the table, from which `kramers_kronig` computes n of the table's own absorption. That is as good
-        as the table is wide: it should begin and end where there is little absorption.
+        as the table is wide: from 1 to 20000 1/cm n of water comes within 2.3 % between 100 and 4000 1/cm (with
+        n_infinity = 1.32; a constant 1.33 is off by up to 30 %).
 
     Raises
     ------

@@ -76,9 +76,10 @@ def index_on(index: Any, wavenumber: np.ndarray, quantity: str, path: Path) -> n
     who = "read_spectrum"
     require(index is not None, who, f"n(v) alpha(v) from quantity={quantity!r} needs the refractive index, and none "
             "was given", "Pass n_column=, refractive_index= (a number or (wavenumber, n)), or n_infinity=")
-    if np.ndim(index) == 0:
+    if isinstance(index, int | float | np.number):
         return np.full(len(wavenumber), float(index))
-    require(len(index) == 2 and np.ndim(index[0]) == 1 and np.shape(index[0]) == np.shape(index[1]), who,
+    require(isinstance(index, tuple | list | np.ndarray) and len(index) == 2 and np.ndim(index[0]) == 1
+            and np.shape(index[0]) == np.shape(index[1]), who,
             "refractive_index must be a number or two arrays of one length, (wavenumber, n)",
             "Pass (other.wavenumber, other.n) of another MeasuredSpectrum")
     v, n = (np.asarray(a, dtype=float) for a in index)

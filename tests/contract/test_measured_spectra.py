@@ -156,7 +156,7 @@ class TestKramersKronig:
         assert found[3] == pytest.approx(1 + sum(halves) / (2 * np.pi**2), abs=1e-14)
 
     def test_water(self, water, tmp_path):
-        # measured: within 1.4 % where n_infinity is that between infrared and ultraviolet
+        # measured: within 2.3 %, with n between infrared and ultraviolet; a constant n = 1.33 is off by up to 30 %
         found = og.read_spectrum(data_file(WATER), "alpha", column="alpha_cm1", n_infinity=1.32)
         used = (water.wavenumber > 100) & (water.wavenumber < 4000)
         assert np.abs(found.n_alpha / water.n_alpha - 1)[used].max() < 0.03
