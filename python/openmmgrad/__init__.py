@@ -37,6 +37,7 @@ from .observables import (
     StaticDielectric,
     StructureFactor,
     VibrationalDensityOfStates,
+    Viscosity,
 )
 from .path import Path
 from .plugin import LearnablePairForce
@@ -56,8 +57,10 @@ from .potentials import (
     Yukawa,
 )
 from .propagation import Propagator, diagnose_gradient, kinetic_control, propagate, time_origins
+from .recorder import Recorder
 from .sampling import Ensemble
 from .spectrum_bands import bands, relative_l2
+from .stress import PressureTensor
 from .tables import read_table
 from .targets import Target
 from .units import ReducedUnits
@@ -69,10 +72,11 @@ __all__ = [
     "AngleDistribution", "BACKENDS", "Buckingham", "Density", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter",
     "Frames", "HeatOfVaporization", "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily",
     "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator",
-    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "Propagator", "RDF",
-    "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric", "StructureFactor",
-    "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Weights", "Yukawa", "bands",
-    "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit", "kinetic_control",
-    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_spectrum", "read_table",
-    "relative_l2", "start_from_rdf", "time_origins", "weights",
+    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "PressureTensor", "Propagator",
+    "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric",
+    "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Viscosity",
+    "Weights", "Yukawa", "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation",
+    "export", "fit", "kinetic_control", "potential_from_structure_factor", "propagate",
+    "rdf_from_structure_factor", "read_spectrum", "read_table", "relative_l2", "start_from_rdf", "time_origins",
+    "weights",
 ]

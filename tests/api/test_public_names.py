@@ -12,14 +12,15 @@ NOUNS = [
     "AngleDistribution", "BACKENDS", "Buckingham", "Density", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter",
     "Frames", "HeatOfVaporization", "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily",
     "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator",
-    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "Propagator", "RDF",
-    "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric", "StructureFactor",
-    "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Weights", "Yukawa",
+    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "PressureTensor", "Propagator",
+    "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric",
+    "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Viscosity",
+    "Weights", "Yukawa",
 ]
 VERBS = [
     "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
-    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_spectrum",
-    "read_table", "relative_l2", "start_from_rdf", "time_origins", "weights",
+    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor",
+    "read_spectrum", "read_table", "relative_l2", "start_from_rdf", "time_origins", "weights",
 ]
 
 

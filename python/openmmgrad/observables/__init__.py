@@ -11,7 +11,8 @@ from .spectra import IRSpectrum, VibrationalDensityOfStates
 from .structure_factor import StructureFactor
 from .thermodynamics import Density, HeatOfVaporization, PotentialEnergy
 from .velocity import VACF
+from .viscosity import Viscosity
 
 __all__ = ["IRSpectrum", "MSD", "RDF", "VACF", "AngleDistribution", "Density", "HeatOfVaporization", "Observable",
            "PotentialEnergy", "Pressure", "SelfDiffusion", "StaticDielectric", "StructureFactor",
-           "VibrationalDensityOfStates", "finite_size_correction"]
+           "VibrationalDensityOfStates", "Viscosity", "finite_size_correction"]
