@@ -64,6 +64,7 @@ from .stress import PressureTensor
 from .tables import read_table
 from .targets import Target
 from .units import ReducedUnits
+from .waters import flexible_water
 from .weights import Weights, weights
 
 __version__ = "0.1.0"
@@ -76,7 +77,7 @@ __all__ = [
     "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric",
     "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Viscosity",
     "Weights", "Yukawa", "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation",
-    "export", "fit", "kinetic_control", "potential_from_structure_factor", "propagate",
+    "export", "fit", "flexible_water", "kinetic_control", "potential_from_structure_factor", "propagate",
     "rdf_from_structure_factor", "read_spectrum", "read_table", "relative_l2", "start_from_rdf", "time_origins",
     "weights",
 ]

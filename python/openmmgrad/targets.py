@@ -22,8 +22,8 @@ from .units import plain
 from .weights import Weights
 
 #: What ``propagate=`` of a Target takes: how many frames start windows, and options of `Propagator`.
-WINDOWS = ("n_windows", "timestep", "n_steps", "stride", "two_sided", "integrator", "observe", "platform", "threads",
-           "workers", "max_reverse_steps", "checkpoint_every", "memory", "displacement", "seed")
+WINDOWS = ("n_windows", "weight_term", "timestep", "n_steps", "stride", "two_sided", "integrator", "observe", "platform",
+           "threads", "workers", "max_reverse_steps", "checkpoint_every", "memory", "displacement", "seed")
 
 class Target:
     """Values that an observable of an Ensemble should have, with their standard errors.
@@ -48,7 +48,8 @@ class Target:
         For observables of paths: {option: value} of how `fit` runs windows, such as ``dict(timestep=0.002,
         n_steps=200, n_windows=50)``. n_windows frames of the latest segment start one each, evenly spaced (default:
         all of them); other options are those of `Propagator`, whose platform and threads are the Ensemble's unless
-        given. Several targets of an Ensemble with equal options share their windows. With one thread and
+        given; ``weight_term=False`` leaves out of the gradient that other parameters make other frames likely, to
+        see what that does. Several targets of an Ensemble with equal options share their windows. With one thread and
         ``workers=1`` equal runs are equal bit by bit.
 
     Raises

@@ -15,7 +15,7 @@ PURE = ("potentials/", "observables/", "counts.py", "dipole.py", "errors.py", "e
 KNOW_OPENMM = ("_load.py", "backends/", "export.py", "features.py", "fluids.py", "global_parameters.py",
                "integrators.py", "learnt_parameters.py", "model.py", "pair_terms.py", "parameter_energy.py",
                "planar.py", "propagation/", "recorder.py", "recorder_setup.py", "sampling.py", "stress.py",
-               "system_energy.py", "torch_energy.py")
+               "system_energy.py", "torch_energy.py", "waters.py")
 # a Quantity is taken apart where one is given, and not before
 LAZY = {("units.py", "openmm.unit")}
 

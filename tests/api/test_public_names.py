@@ -19,7 +19,7 @@ NOUNS = [
 ]
 VERBS = [
     "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",
-    "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor",
+    "flexible_water", "kinetic_control", "potential_from_structure_factor", "propagate", "rdf_from_structure_factor",
     "read_spectrum", "read_table", "relative_l2", "start_from_rdf", "time_origins", "weights",
 ]
 

@@ -49,7 +49,7 @@ def path_responses(problem, windows, targets: list, sample) -> dict[object, Path
     for t in targets:
         plain = values[t].detach()
         estimate = expectation(plain, w, observable=t.observable)
-        by_weights = -beta * weighted_covariance(plain.numpy(), frame_slopes, w)
+        by_weights = -beta * windows.weight_term * weighted_covariance(plain.numpy(), frame_slopes, w)
         found[t] = PathResponse(y, estimate.mean_values, by_weights + slopes[t], shrunk_covariance(estimate), w.n_eff)
     return found
 

@@ -34,6 +34,7 @@ class Windows:
         self._model = ensemble.model
         self._options = {"platform": ensemble.platform, "threads": ensemble.threads, **options}
         self.n_windows = self._options.pop("n_windows", None)
+        self.weight_term = self._options.pop("weight_term", True)
         require(self.n_windows is None or self.n_windows <= ensemble.n_frames, "fit",
                 f"{self.n_windows} windows need as many frames of {ensemble.name!r}, found n_frames = "
                 f"{ensemble.n_frames}", "Give fewer windows, or more frames")
@@ -53,6 +54,7 @@ class Windows:
         n_frames = len(sample.frames)
         chosen = self.chosen_of(np.arange(n_frames))
         w = sample.weights().w[chosen]
+        w = w if self.weight_term else w.detach()
         return sample.frames if len(chosen) == n_frames else sample.frames[chosen], Weights(w / w.sum())
 
     def run(self, sample) -> tuple:
