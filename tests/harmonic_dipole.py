@@ -40,7 +40,8 @@ def harmonic_dipole(k: float, learn: tuple[str, ...] = ()) -> og.Model:
     system.addForce(charges)
     model = og.Model(system)
     if learn:
-        model.add_parameters({name: {"k": k, "dq": 0.0}[name] for name in learn}, scale={"k": k, "dq": CHARGE})
+        model.add_parameters({name: {"k": k, "dq": 0.0}[name] for name in learn},
+                             scale={name: {"k": k, "dq": CHARGE}[name] for name in learn})
     return model
 
 
@@ -59,10 +60,13 @@ def two_frames(k: float, on_step: float = 1.0) -> og.Frames:
 
 
 def quadrature_frames(k: float, names: tuple[str, ...] = ("k",)) -> og.Frames:
-    """36 frames whose moments to fifth order are exactly canonical: Gauss-Hermite nodes, repeated."""
-    nodes = np.sqrt(3.0) * np.array([-1, 0, 0, 0, 0, 1])
+    """9 frames at Gauss-Hermite nodes: with `NODE_WEIGHTS` their moments to fifth order are exactly canonical."""
+    nodes = np.sqrt(3.0) * np.array([-1, 0, 1])
     stretch, speed = np.meshgrid(nodes * np.sqrt(KT / k), nodes * np.sqrt(KT / MU), indexing="ij")
     return frames_of(k, stretch.ravel(), speed.ravel(), names)
+
+
+NODE_WEIGHTS = np.outer([1, 4, 1], [1, 4, 1]).ravel() / 36
 
 
 def phase(k: float, timestep: float) -> float:
