@@ -183,7 +183,10 @@ class TorchDipole(nn.Module):
             at = positions if positions.requires_grad else positions.detach().requires_grad_()
             found = self.dipole(at)
             probe = torch.zeros_like(found, requires_grad=True)
-            (pulled,) = torch.autograd.grad(found, at, probe, create_graph=True)  # linear in the probe
+            (pulled,) = torch.autograd.grad(found, at, probe, create_graph=True, allow_unused=True) \
+                if found.requires_grad else (None,)  # linear in the probe
+            require(pulled is not None, "TorchDipole", "the function does not depend on positions by torch operations",
+                    "Compute the dipole from the tensor that it is given")
             (pushed,) = torch.autograd.grad(pulled, probe, velocities, create_graph=graph)
         return pushed
 

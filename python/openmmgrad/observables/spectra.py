@@ -196,6 +196,10 @@ class IRSpectrum(Spectrum):
             K, for corrections other than "harmonic"; default this observable's.
         """
         nu, values = np.asarray(wavenumber, dtype=float), np.asarray(values, dtype=float)
+        require(nu.ndim == 1 and nu.shape == values.shape and len(nu) > 1 and bool((np.diff(nu) > 0).all())
+                and bool(np.isfinite(values).all()), "IRSpectrum.seen",
+                f"expected finite values at increasing wavenumbers, found shapes {list(values.shape)} and "
+                f"{list(nu.shape)}", "Give one value at each wavenumber, in increasing order")
         if self.correction != "harmonic":
             temperature = temperature or self.temperature
             require(temperature is not None, "IRSpectrum.seen", "expected a temperature, found none", "Pass it, in K")
@@ -211,6 +215,8 @@ class IRSpectrum(Spectrum):
     def _flux(self, path: Path) -> tuple[Path, Tensor]:
         """The flux [S, T', 3], and the path with the times that it has."""
         who = "IRSpectrum"
+        require(isinstance(path, Path), who, f"expected a Path, found {type(path).__name__}",
+                "Pass what propagate returns, or Path.from_frames(frames, timestep)", TypeError)
         if path.observed is not None:
             found = path.observed
             require(found.ndim == 3 and found.shape[-1] == 3, who,
