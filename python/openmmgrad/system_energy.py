@@ -57,7 +57,7 @@ class SystemEnergies:
         Raises
         ------
         ValueError
-            If particles or boxes do not fit, or an energy is not finite.
+            If particles or boxes do not fit, molecules are broken across the box, or an energy is not finite.
         """
         who = "potential_energies"
         require(frames.n_atoms == self.system.getNumParticles(), who,
@@ -136,6 +136,8 @@ class RememberedEnergies:
         context = self._contexts[key]
         require(frames.boxes is not None or not context.getSystem().usesPeriodicBoundaryConditions(), who,
                 "the System is periodic and the frames have no boxes", "Pass boxes= where the frames are made")
+        if _needs_whole_molecules(model.system):
+            model.molecules.require_whole(frames, who)
         for s in range(len(frames) if context.getSystem().getNumForces() else 0):
             if frames.boxes is not None:
                 context.setPeriodicBoxVectors(*frames.boxes[s])
@@ -160,6 +162,12 @@ def _context(model: Any, frames: Frames, platform: str, threads: int | None) -> 
     properties = {"Threads": str(threads)} if threads and platform == "CPU" else {}
     return openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform),
                           properties)
+
+
+def _needs_whole_molecules(system: openmm.System) -> bool:
+    """Whether pairs are excluded as they are, not by nearest images: then Ewald sums need molecules in one piece."""
+    return any(isinstance(force, openmm.NonbondedForce) and force.getNumExceptions() > 0
+               and not force.getExceptionsUsePeriodicBoundaryConditions() for force in system.getForces())
 
 
 def _rest_of_stored(model: Any, frames: Frames, platform: str, threads: int | None) -> np.ndarray | None:

@@ -77,6 +77,8 @@ class Problem:
     def _learnt_scalars(self) -> list[LearntScalar]:
         learnt = [(m, name) for m in self.models for name in m.parameter_names
                   if m.global_parameters[name].requires_grad]
+        # one that Models share counts once, as the first Model's
+        learnt = list({id(m.global_parameters[name]): (m, name) for m, name in learnt[::-1]}.values())[::-1]
         names = [name for _, name in learnt]
         first = {id(e.model): e.name for e in reversed(self.ensembles)}
         return [LearntScalar(name if names.count(name) == 1 else f"{name} {first[id(m)]}", m, name,

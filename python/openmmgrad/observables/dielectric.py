@@ -107,7 +107,7 @@ class StaticDielectric(Observable):
         totals = molecules.totals(charges)
         worst = int(np.argmax(abs(totals)))
         atom = int(np.argmax(molecules.labels == worst))
-        name = f"atom {atom}" if frames.topology is None else f"atom {atom}, {frames.topology.atom(atom)},"
+        name = f"atom {atom}" if frames.topology is None else f"atom {atom} ({frames.topology.atom(atom)})"
         require(abs(totals[worst]) < _NEUTRAL, who,
                 f"expected neutral molecules, found {totals[worst]:.3g} e on the molecule of {name}",
                 "Ions carry a current, and the fluctuation of the dipole is then no dielectric constant")
