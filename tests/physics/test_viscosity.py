@@ -70,14 +70,13 @@ def isotropic(n_windows, n_times, seed):
 
 def test_the_whole_tensor_has_the_same_mean_and_less_noise():
     values = {}
-    tensor = isotropic(400, 250, 5)
-    viscosity = og.Viscosity(t_max=2.0)
+    tensor = isotropic(4000, 101, 5)
+    viscosity = og.Viscosity(t_max=2.0, origins="first")
     for n in (3, 6):
         values[n] = viscosity(path_of(tensor[..., :n]))[:, 0].numpy()
-    errors = {n: v.std(ddof=1) / 20 for n, v in values.items()}
+    errors = {n: v.std(ddof=1) / np.sqrt(4000) for n, v in values.items()}
     assert abs(values[6].mean() - known(2.0)) < 3 * errors[6]
-    # the difference is a fifth of the variance of two series over that of five: sqrt(3/5) with its own error of 4 %
-    assert errors[6] / errors[3] == pytest.approx(np.sqrt(3 / 5), rel=0.12)
+    assert errors[6] / errors[3] == pytest.approx(np.sqrt(3 / 5), rel=0.06)  # their own errors are 1 % each
 
 
 def test_it_is_v_over_kt_times_the_integral_in_si():
