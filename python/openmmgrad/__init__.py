@@ -16,7 +16,7 @@ from .dipole import PointCharges, TorchDipole
 from .estimate import Estimate, chi2, expectation
 from .export import export
 from .features import compute_features
-from .fitting import History, fit, start_from_rdf
+from .fitting import History, Influence, fit, start_from_rdf
 from .fluids import bead_fluid
 from .fourier import potential_from_structure_factor, rdf_from_structure_factor
 from .frames import Frames, FrameWriter, State
@@ -71,13 +71,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AngleDistribution", "BACKENDS", "Buckingham", "Density", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter",
-    "Frames", "HeatOfVaporization", "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily",
-    "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator",
-    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "PressureTensor", "Propagator",
-    "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric",
-    "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Viscosity",
-    "Weights", "Yukawa", "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation",
-    "export", "fit", "flexible_water", "kinetic_control", "potential_from_structure_factor", "propagate",
-    "rdf_from_structure_factor", "read_spectrum", "read_table", "relative_l2", "start_from_rdf", "time_origins",
-    "weights",
+    "Frames", "HeatOfVaporization", "History", "IRSpectrum", "Influence", "LearnablePairForce", "LennardJones",
+    "LennardJonesFamily", "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse",
+    "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure",
+    "PressureTensor", "Propagator", "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere",
+    "SplinePotential", "State", "StaticDielectric", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF",
+    "VibrationalDensityOfStates", "Viscosity", "Weights", "Yukawa", "bands", "bead_fluid", "chi2", "compute_features",
+    "diagnose_gradient", "expectation", "export", "fit", "flexible_water", "kinetic_control",
+    "potential_from_structure_factor", "propagate", "rdf_from_structure_factor", "read_spectrum", "read_table",
+    "relative_l2", "start_from_rdf", "time_origins", "weights",
 ]

@@ -22,8 +22,8 @@ from .units import plain
 from .weights import Weights
 
 #: What ``propagate=`` of a Target takes: how many frames start windows, and options of `Propagator`.
-WINDOWS = ("n_windows", "weight_term", "timestep", "n_steps", "stride", "two_sided", "integrator", "observe", "platform",
-           "threads", "workers", "max_reverse_steps", "checkpoint_every", "memory", "displacement", "seed")
+WINDOWS = ("n_windows", "weight_term", "timestep", "n_steps", "stride", "two_sided", "integrator", "observe",
+           "platform", "threads", "workers", "max_reverse_steps", "checkpoint_every", "memory", "displacement", "seed")
 
 class Target:
     """Values that an observable of an Ensemble should have, with their standard errors.

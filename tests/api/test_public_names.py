@@ -10,12 +10,12 @@ import openmmgrad as og
 
 NOUNS = [
     "AngleDistribution", "BACKENDS", "Buckingham", "Density", "EnergyEntropy", "Ensemble", "Estimate", "FrameWriter",
-    "Frames", "HeatOfVaporization", "History", "IRSpectrum", "LearnablePairForce", "LennardJones", "LennardJonesFamily",
-    "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse", "NoseHooverChainIntegrator",
-    "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure", "PressureTensor", "Propagator",
-    "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere", "SplinePotential", "State", "StaticDielectric",
-    "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF", "VibrationalDensityOfStates", "Viscosity",
-    "Weights", "Yukawa",
+    "Frames", "HeatOfVaporization", "History", "IRSpectrum", "Influence", "LearnablePairForce", "LennardJones",
+    "LennardJonesFamily", "MLPPotential", "MSD", "MeasuredSpectrum", "Model", "ModulePotential", "Morse",
+    "NoseHooverChainIntegrator", "PairPotential", "Path", "PerPair", "PointCharges", "PotentialEnergy", "Pressure",
+    "PressureTensor", "Propagator", "RDF", "Recorder", "ReducedUnits", "SelfDiffusion", "SoftSphere",
+    "SplinePotential", "State", "StaticDielectric", "StructureFactor", "SumPotential", "Target", "TorchDipole", "VACF",
+    "VibrationalDensityOfStates", "Viscosity", "Weights", "Yukawa",
 ]
 VERBS = [
     "bands", "bead_fluid", "chi2", "compute_features", "diagnose_gradient", "expectation", "export", "fit",

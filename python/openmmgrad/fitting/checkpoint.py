@@ -53,6 +53,7 @@ class Checkpoint:
             history.potentials[ensemble.name] = [self._run.estimates(i)[f"u/{k}"] for i in range(len(rows))]
             for i in saved[f"pool{k}"].tolist():
                 self.pool.parts[k][i] = Frames.load(self._run.frames(i, k))
+        history.influence = self._run.influence() if history.finished else None
         latest = self._run.estimates(len(rows) - 1)
         for k, target in enumerate(self._problem.targets):
             history.estimates[target.name] = tuple(latest[f"target/{k}"])
@@ -80,7 +81,7 @@ class Checkpoint:
             if ensemble.name in history.bands:
                 r, u, width = history.bands[ensemble.name]
                 estimates[f"band_r/{k}"], estimates[f"band/{k}"] = r, np.array([u, width])
-        self._run.commit(len(history) - 1, history.rows, state, estimates)
+        self._run.commit(len(history) - 1, history.rows, state, estimates, history.influence)
         present = {(i, k) for k, parts in self.pool.parts.items() for i in parts}
         self._run.keep_frames(present | self._previous)  # a finished fit may be continued from the one before
         self._previous = present

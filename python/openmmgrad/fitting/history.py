@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import require
+from .influence import Influence
 
 FORMAT = "openmm-grad fit"
 VERSION = 1
@@ -38,6 +39,9 @@ class History:
     bands
         {ensemble: (r [R], u [pairs, R], half-width [pairs, R])} in kT: u(r) lies inside with the confidence of
         `fit`, at all distances at once.
+    influence
+        Which target pulls which global parameter, and what the data leave open: an `Influence`; None before the end
+        and where bands are missing.
     converged
         Whether the last step was below the tolerance.
     finished
@@ -49,6 +53,7 @@ class History:
     potentials: dict[str, list[np.ndarray]] = field(default_factory=dict)
     estimates: dict[str, tuple] = field(default_factory=dict)
     bands: dict[str, tuple] = field(default_factory=dict)
+    influence: Influence | None = None
     converged: bool = False
     finished: bool = False
 
@@ -90,6 +95,7 @@ class RunDirectory:
     history.jsonl, .csv  one row per iteration
     state/NNNN.npz       parameters, Ensembles and optimiser after iteration NNNN
     estimates/NNNN.npz   averages of every target and u(r)
+    influence.json       of a finished fit: see `Influence`
     frames/NNNN-k        frames of Ensemble k, as long as they are of use
     """
 
@@ -159,8 +165,17 @@ class RunDirectory:
             if path.name not in names:
                 shutil.rmtree(path)
 
-    def commit(self, iteration: int, rows: list[dict], state: dict, estimates: dict) -> None:
+    def influence(self) -> Influence | None:
+        """The one saved by `commit`, or None."""
+        file = self.path / "influence.json"
+        return Influence.from_dict(json.loads(file.read_text())) if file.exists() else None
+
+    def commit(self, iteration: int, rows: list[dict], state: dict, estimates: dict,
+               influence: Influence | None = None) -> None:
         """Save an iteration; it counts once the history holds its row."""
+        if influence is not None:
+            text = json.dumps(influence.as_dict(), indent=1)
+            write_atomically(self.path / "influence.json", lambda file: file.write(text.encode()))
         save_arrays(self._file("estimates", iteration), estimates)
         save_arrays(self._file("state", iteration), state)
         lines = "".join(json.dumps(row) + "\n" for row in rows)

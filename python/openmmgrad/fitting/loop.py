@@ -90,7 +90,8 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
             _compare(problem, samples, history, row)
             if history.finished:
                 # the prior as it is believed: a larger lambda smooths u and must not narrow its band
-                history.bands, errors = posterior(problem, samples, confidence, min(stepper.used_smoothness, 1.0))
+                history.bands, errors, history.influence = posterior(problem, samples, confidence,
+                                                                     min(stepper.used_smoothness, 1.0))
                 row.update({f"error {label}": error for label, error in errors.items()})
             else:
                 _steps(problem, stepper, samples, row, n_eff_min)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .gauss_newton import local_quadratics, parameter_errors
+from .influence import Influence, influence
 from .problem import Problem, pair_basis, potential_on, reach
 from .quadratic import Step
 
@@ -14,8 +15,8 @@ DRAWS = 4000
 
 
 def posterior(problem: Problem, samples: dict, confidence: float,
-              smoothness: float = 1.0) -> tuple[dict[str, tuple], dict[str, float]]:
-    """Simultaneous confidence bands of u(r) and standard errors, from the Gaussian posterior of the parameters.
+              smoothness: float = 1.0) -> tuple[dict[str, tuple], dict[str, float], Influence | None]:
+    """Bands of u(r), standard errors and what the targets say, from the Gaussian posterior of the parameters.
 
     The half-width of a band is q * standard deviation(r), with q such that the whole curve lies inside with the given
     probability (the quantile of max_r |z(r)|, from seeded draws).
@@ -26,20 +27,22 @@ def posterior(problem: Problem, samples: dict, confidence: float,
         r covers the distances that were sampled by any pair. Ensembles without pair potentials have none.
     {label: standard error}
         Of the learnt global parameters.
+    Influence
+        Of every target on them; None without any.
 
     Notes
     -----
-    Both are empty where a torch energy has parameters, which have no linear response here, and where a torch optimiser
+    All are empty where a torch energy has parameters, which have no linear response here, and where a torch optimiser
     followed targets of paths, whose response would cost more than its steps: what is known of the other parameters
     would be misjudged.
     """
     if problem.learns_torch_energies or (problem.windows and not problem.path_memory):
-        return {}, {}
-    parts, _ = local_quadratics(problem, samples)
+        return {}, {}, None
+    parts, responses = local_quadratics(problem, samples)
     covariances = Step(problem, parts).posterior(smoothness)
     bands = {part.ensemble.name: _band(problem, part, covariance, confidence)
              for part, covariance in zip(parts, covariances, strict=True) if part.ensemble.model.terms}
-    return bands, parameter_errors(problem, parts, covariances)
+    return bands, parameter_errors(problem, parts, covariances), influence(problem, parts, responses, smoothness)
 
 
 def _band(problem: Problem, part, covariance: torch.Tensor, confidence: float) -> tuple:
