@@ -49,8 +49,8 @@ class TestPressure:
             og.Pressure(dimers())(frames_of(boxes=None))
 
     def test_molecules_in_two_pieces(self):
-        with pytest.raises(ValueError, match=r"strained: frame 0 has .* broken across the box: the bonded atoms \[0, 1\] "
-                                             r"are 1\.7 nm apart\. Make molecules whole"):
+        with pytest.raises(ValueError, match=r"strained: frame 0 has .* broken across the box: the bonded atoms "
+                                             r"\[0, 1\] are 1\.7 nm apart\. Make molecules whole"):
             og.Pressure(dimers())(frames_of(shift=-2.0))
 
     def test_a_system_that_something_holds_in_its_place(self):

@@ -16,8 +16,9 @@ from .base import Observable
 
 #: Forces of a System that exert none on distances.
 _WITHOUT_VIRIAL = ("CMMotionRemover", "MonteCarloBarostat")
-#: Change of ln V on either side: the error of a difference of r^-12 is 7e-7 of it.
-STEP = 5e-4
+#: Change of ln V on either side, by the precision of energies: errors are 7e-7 and 1e-5 of what r^-12 gives. In single
+#: precision noise counts more: 3 bar in a frame of 216 waters, where P varies by some 1000 bar from frame to frame.
+STEP = {"double": 5e-4, "single": 2e-3}
 #: kT per molecule that a displacement of the whole system may change the energy by.
 _FREE = 0.01
 
@@ -37,8 +38,8 @@ class Pressure(Observable):
     .. math:: P = \frac{n k T}{V} - \frac{U_\theta(V e^{h}) - U_\theta(V e^{-h})}{2 h V}
 
     Symbol -> code: c -> ``model.coefficients(T)``; d(tr W)/dc -> ``frames.virial_features``; N counts particles and n
-    molecules with mass; U -> ``model.potential_energies``; h -> STEP. The pressure contains the parameters themselves,
-    so its derivative has two terms: <dP/dtheta> - beta Cov(P, dU/dtheta). Both arise by autograd from
+    molecules with mass; U -> ``model.potential_energies``; h -> STEP, by platform. The pressure contains the parameters
+    themselves, so its derivative has two terms: <dP/dtheta> - beta Cov(P, dU/dtheta). Both arise by autograd from
     ``expectation(pressure(frames), weights(model, frames))``.
 
     Parameters
@@ -97,7 +98,7 @@ class Pressure(Observable):
             route = "strain" if others or system.getNumConstraints() or model.reevaluates else "virial"
         self.model, self.route = model, route
         self.grid = np.zeros(1)
-        self._evaluation = platform, threads
+        self._evaluation, self._step = (platform, threads), STEP["double" if platform == "Reference" else "single"]
         self._is_free = False
         if route == "virial":
             remedy = "Use route='strain'"
@@ -120,7 +121,7 @@ class Pressure(Observable):
             self._check_free(frames)
             n = self.model.molecules.n_with_mass
             up, down = (self.model.potential_energies(moved, *self._evaluation) for moved in self._strained(frames))
-            work = (down - up) / (2 * STEP)
+            work = (down - up) / (2 * self._step)
         return ((n * KB * frames.temperature + work) / volumes)[:, None] / BAR
 
     def coefficient_derivatives(self, frames: Frames) -> Tensor:
@@ -129,7 +130,7 @@ class Pressure(Observable):
             features = np.asarray(frames.virial_features) / 3
         else:
             up, down = map(self.model.features_of, self._strained(frames))
-            features = (down - up) / (2 * STEP)
+            features = (down - up) / (2 * self._step)
         return torch.as_tensor(features / (BAR * frames.volumes)[:, None])[:, None]
 
     def _virial(self, frames: Frames) -> Tensor:
@@ -146,7 +147,7 @@ class Pressure(Observable):
 
     def _strained(self, frames: Frames) -> list[Frames]:
         """The frames with their volume times exp(h) and exp(-h)."""
-        return [self.model.strained(frames, np.expm1(h / 3) * np.eye(3)) for h in (STEP, -STEP)]
+        return [self.model.strained(frames, np.expm1(h / 3) * np.eye(3)) for h in (self._step, -self._step)]
 
     def _check_free(self, frames: Frames) -> None:
         """Refuse, once, a system whose energy changes when it is displaced as a whole."""
