@@ -37,10 +37,10 @@ def water(factors: dict[str, float], args):
     return model, positions
 
 
-def ensemble(model, positions, n_frames: int, seed: int, name: str) -> og.Ensemble:
+def ensemble(model, positions, args, n_frames: int, seed: int, name: str) -> og.Ensemble:
     """Frames 0.4 ps apart."""
     return og.Ensemble(model, positions, TEMPERATURE, timestep=0.001, friction=2.0, n_frames=n_frames, stride=400,
-                       equilibration=10000, seed=seed, name=name, threads=1)
+                       equilibration=args.equilibration, seed=seed, name=name, threads=1)
 
 
 def spectrum_of(model, args, **options) -> og.IRSpectrum:
@@ -49,7 +49,7 @@ def spectrum_of(model, args, **options) -> og.IRSpectrum:
 
 def measure(model, positions, args, n_frames: int, n_steps: int, seed: int, name: str):
     """The spectrum of independent long windows, and where they started."""
-    sampler, ir = ensemble(model, positions, n_frames, seed, name), spectrum_of(model, args)
+    sampler, ir = ensemble(model, positions, args, n_frames, seed, name), spectrum_of(model, args)
     frames = sampler.sample()
     with torch.no_grad():
         path = og.propagate(model, frames, TIMESTEP, n_steps, observe=ir.observe, threads=1)
@@ -61,12 +61,11 @@ def recover(args) -> dict:
     truth, positions = water({}, args)
     target, positions = measure(truth, positions, args, args.target_frames, args.long_steps, args.seed + 100, "truth")
     model, _ = water(START, args)
-    sampler, ir = ensemble(model, positions, args.frames, args.seed, "water"), spectrum_of(model, args)
+    sampler, ir = ensemble(model, positions, args, args.frames, args.seed, "water"), spectrum_of(model, args)
     windows = {"timestep": TIMESTEP, "n_steps": args.steps, "observe": ir.observe, "threads": 1,
                "weight_term": not args.no_weights}
     goal = og.Target(ir, sampler, target.mean_values, target.stderr, name="IR", propagate=windows)
-    result = {"target seconds": time.perf_counter() - clock}
-    clock = time.perf_counter()
+    result, clock = {"target seconds": time.perf_counter() - clock}, time.perf_counter()
     history = og.fit([goal], max_iterations=args.iterations, tolerance=args.tolerance, directory=args.out,
                      progress=not args.short)
     result["fit seconds"] = time.perf_counter() - clock
@@ -76,14 +75,14 @@ def recover(args) -> dict:
         result[f"{name} off by iteration (%)"] = (100 * column).round(3).tolist()
         result[f"{name} stated error (%)"] = 100 * history.rows[-1][f"error {name}"] / value
     result["chi2 by iteration"] = history.column("chi2 IR").round(2).tolist()
-    result["n_eff by iteration"] = history.column("n_eff").round(2).tolist() if "n_eff" in history.rows[0] else []
+    result["n_eff by iteration"] = history.column("n_eff").round(2).tolist()
+    print(history.influence)
     return result | compare(truth, model, positions, target, args)
 
 
 def compare(truth, model, positions, target, args) -> dict:
     """Both force fields on runs that no fit has seen."""
-    found = {}
-    rows = {}
+    found, rows = {}, {}
     for k, (name, each) in enumerate((("truth", truth), ("fitted", model))):
         estimate, _ = measure(each, positions, args, args.check_frames, args.long_steps, args.seed + 200 + k, name)
         rows[name] = estimate
@@ -114,14 +113,16 @@ def main(argv=None) -> dict:
     parser.add_argument("--target-frames", type=int, default=150)
     parser.add_argument("--check-frames", type=int, default=110)
     parser.add_argument("--long-steps", type=int, default=4000)
+    parser.add_argument("--equilibration", type=int, default=10000, help="steps of 1 fs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="directory of the fit and its figures; run again to resume")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--short", action="store_true", help="a few seconds, to see that it runs")
     args = parser.parse_args(argv)
     if args.short:
-        args.molecules, args.cutoff, args.frames, args.steps, args.iterations = 16, 0.38, 8, 200, 2
-        args.max_lag, args.target_frames, args.check_frames, args.long_steps = 0.08, 8, 4, 300
+        args.molecules, args.cutoff, args.frames, args.steps, args.iterations = 16, 0.38, 8, 160, 1
+        args.max_lag, args.target_frames, args.check_frames, args.long_steps = 0.08, 8, 4, 200
+        args.equilibration = 500
     result = recover(args)
     for name, value in result.items():
         print(f"{name:45s} {value if not isinstance(value, float) else f'{value:.4g}'}")
