@@ -56,7 +56,7 @@ def test_integrators_that_are_not_known():
     recorder = og.Recorder(velocities=True)
     custom = openmm.CustomIntegrator(0.001)
     custom.addComputePerDof("x", "x+dt*v")
-    with pytest.raises(ValueError, match="CustomIntegrator are at the time of .* is not known here. Pass half_step=True"):
+    with pytest.raises(ValueError, match="CustomIntegrator are at the time .* is not known here. Pass half_step"):
         recorder.run(context_of(integrator=custom), 1)
     with pytest.raises(ValueError, match="VariableVerletIntegrator takes steps of changing length"):
         og.Recorder(velocities=True).run(context_of(integrator=openmm.VariableVerletIntegrator(0.1)), 1)
