@@ -3,7 +3,7 @@
 
 Flexible SPC/Fw water with PME to 1e-5 on the CPU platform, Verlet, 0.5 fs. The lines take turns, each with its own
 Context from the same state, and turns are short, so that what else the machine does hits all lines: ratios to plain
-steps of the same round, their median and range, and the ratio of CPU times (of all threads), which feel other jobs less.
+steps of the same round, their median and range, and the ratio of CPU times (all threads), which feel other jobs less.
 
     python benchmarks/recorder.py --json out/recorder.json
 """
@@ -121,14 +121,15 @@ def measure(n_side: int, options: argparse.Namespace) -> dict:
         print(f"  {name:45} {1e3 * np.median(seconds):6.3f} ms/step, times plain {text}, best {ratio['best']:.3f}, "
               f"CPU {ratio['cpu']:.3f}", flush=True)  # fmt: skip
         if "stress" in name:  # a sample more every tenth step
-            rows[name]["sample_in_plain_steps"] = cost = compare(10 * (values - flux), plain)
+            cost = compare(10 * (values - flux), plain)
+            rows[name]["sample_in_plain_steps"] = {key: cost[key] for key in ("rounds", "cpu")}
             text = "{:.1f} ({:.1f}-{:.1f})".format(*cost["rounds"])
             print(f"      a sample costs {text} plain steps, CPU {cost['cpu']:.1f}")
     return {"waters": n_side**3, "lines": rows}
 
 
 def compare(values: np.ndarray, plain: np.ndarray) -> dict:
-    """Ratios of (seconds, CPU seconds) [rounds, 2]: of the rounds, of the least of each, of the medians of CPU times."""
+    """Ratios of (seconds, CPU seconds) [rounds, 2]: of the rounds, of the least, of the medians of CPU times."""
     return {"rounds": spread(values[:, 0] / plain[:, 0]), "best": float(values[:, 0].min() / plain[:, 0].min()),
             "cpu": float(np.median(values[:, 1]) / np.median(plain[:, 1]))}  # fmt: skip
 
