@@ -69,7 +69,7 @@ def test_weight_and_path_together_are_the_derivative_of_the_band(observed):
     k = model.global_parameters["k"]
     options = {"observe": ir.observe} if observed else {}
     values = mean(model, ir, frames, **options)
-    assert values.detach().numpy() == pytest.approx(exact(K), rel=1e-6, abs=1e-6 * exact(K).max())
+    assert values.detach().numpy() == pytest.approx(exact(K), rel=0, abs=1e-9 * exact(K).max())
     total, expected = jacobian(values, k), exact_derivative()
     size = np.abs(expected).max()
     assert np.abs(total - expected).max() < 1e-5 * size
