@@ -75,6 +75,25 @@ def test_verlet_dipoles_differ_by_the_flux(cluster):
     assert recorder.path("charge").half_step and not recorder.path("dipole").half_step
 
 
+def test_with_constraints_verlet_dipoles_differ_by_the_flux_too():
+    """A rigid rotor in a field."""
+    system = openmm.System()
+    field = openmm.CustomExternalForce("-20*q*x")
+    field.addPerParticleParameter("q")
+    for i in range(2):
+        system.addParticle(10.0)
+        field.addParticle(i, [1.0 - 2.0 * i])
+    system.addConstraint(0, 1, 0.1)
+    system.addForce(field)
+    start = np.array([[0, 0, 0], [0.06, 0.08, 0.0]])
+    case = types.SimpleNamespace(system=system, positions=start, velocities=np.zeros((2, 3)))
+    recorder = og.Recorder(fluxes={"charge": [1, -1]}, dipoles={"dipole": [1, -1]})
+    recorder.run(context_of(case, openmm.VerletIntegrator(0.002)), 300)
+    dipole = recorder.series("dipole")
+    assert np.diff(dipole, axis=0) / 0.002 == pytest.approx(recorder.series("charge")[1:], abs=1e-11)
+    assert np.ptp(dipole[:, 0]) > 0.05
+
+
 def test_folded_weights_have_the_same_sums(cluster):
     weights = folded(cluster.system, cluster.charges)
     assert [weights[i] for i in range(len(weights)) if cluster.system.isVirtualSite(i)] == [0.0] * 8
