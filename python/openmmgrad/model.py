@@ -74,7 +74,7 @@ class Model(LearntParameters, TorchEnergies, SystemEnergies, nn.Module):
         self.global_parameters = GlobalParameters()
         self.energy_terms: list[EnergyTerm] = []
         self.energy_modules = nn.ModuleList()
-        self.remembered = RememberedEnergies()
+        self._remembered = RememberedEnergies()
         n = system.getNumParticles()
         if self.topology is not None:
             found = self.topology.n_atoms

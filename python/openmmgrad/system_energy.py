@@ -28,14 +28,14 @@ class SystemEnergies:
     """The methods of a `Model` that concern its whole potential energy."""
 
     system: openmm.System
-    remembered: RememberedEnergies
+    _remembered: RememberedEnergies
 
     @property
     def molecules(self) -> Molecules:
         """What the System's bonds, constraints and virtual sites connect."""
-        if self.remembered.molecules is None:
-            self.remembered.molecules = molecules_of(self.system)
-        return self.remembered.molecules
+        if self._remembered.molecules is None:
+            self._remembered.molecules = molecules_of(self.system)
+        return self._remembered.molecules
 
     def potential_energies(self, frames: Frames, platform: str = "CPU", threads: int | None = 1) -> Tensor:
         r"""Total potential energy of stored frames at the Model's present parameters, [S], kJ/mol, with graph.
@@ -63,13 +63,13 @@ class SystemEnergies:
         require(frames.n_atoms == self.system.getNumParticles(), who,
                 f"expected frames of {self.system.getNumParticles()} particles, found {frames.n_atoms}",
                 "Use frames of the same System")
-        rest = self.remembered.rest(self, frames, platform, threads)
-        learnt = self.energies(self.remembered.with_features(self, frames))
+        rest = self._remembered.rest(self, frames, platform, threads)
+        learnt = self.energies(self._remembered.with_features(self, frames))
         return torch.as_tensor(rest) + learnt + self.parameter_energies(frames, None, platform, threads)
 
     def features_of(self, frames: Frames) -> np.ndarray:
         """dU/dc of stored frames, [S, F], dimensionless: the frames' own, or evaluated once where they have none."""
-        features = self.remembered.with_features(self, frames).features
+        features = self._remembered.with_features(self, frames).features
         return np.zeros((len(frames), 0)) if features is None else np.asarray(features)
 
     def strained(self, frames: Frames, strain: np.ndarray) -> Frames:
@@ -78,7 +78,7 @@ class SystemEnergies:
         See `openmmgrad.observables.molecules.strained`. The last two of the same frames are kept, so that what is known
         of them is not computed again.
         """
-        return self.remembered.strained(self, frames, np.asarray(strain, dtype=float))
+        return self._remembered.strained(self, frames, np.asarray(strain, dtype=float))
 
 
 class RememberedEnergies:
@@ -101,7 +101,8 @@ class RememberedEnergies:
 
     def rest(self, model: Any, frames: Frames, platform: str, threads: int | None) -> np.ndarray:
         """Energy of the Forces that nothing is learnt of, [S], kJ/mol."""
-        rows, key = self._rest.setdefault(frames, {}), (tuple(model.parameter_names), model.n_features)
+        rows = self._rest.setdefault(frames, {})
+        key = (tuple(model.parameter_names), model.n_features, platform, threads)
         if key not in rows:
             stored = _rest_of_stored(model, frames, platform, threads)
             rows[key] = self._evaluate(model, frames, platform, threads) if stored is None else stored

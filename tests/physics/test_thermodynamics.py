@@ -153,7 +153,7 @@ def test_a_copied_model_remembers_nothing():
     frames = og.Frames(np.random.default_rng(0).random((1, 20, 3)) * 2, og.State([], T), boxes=2 * np.eye(3))
     first = model.potential_energies(frames, **EXACT)
     other = copy.deepcopy(model)
-    assert other.remembered.molecules is None
+    assert other._remembered.molecules is None
     assert other.potential_energies(frames, **EXACT).item() == first.item()
 
 

@@ -160,7 +160,8 @@ class HeatOfVaporization(Observable):
 
     Notes
     -----
-    The standard error of an `expectation` is that of the liquid: take enough frames of the gas, which are cheap.
+    The standard error of an `expectation` is that of the liquid: take enough frames of the gas, which are cheap. `fit`
+    moves the liquid's parameters; those that the gas has alone stay as they are.
 
     References
     ----------
