@@ -51,7 +51,7 @@ class BondsAmongNeighbours(nn.Module):
         self.inner = nn.Parameter(torch.randn(2 * n_channels + 1, width, generator=generator, dtype=torch.float64)
                                   / n_channels**0.5)
         self.outer = nn.Parameter(torch.zeros(width + 1, 5, dtype=torch.float64))
-        self.register_buffer("units", torch.tensor([1.0, 2.0, 4.0, 2.0, 3.0], dtype=torch.float64))  # kJ/mol
+        self.register_buffer("units", torch.tensor([0.3, 1.0, 4.0, 0.5, 2.0], dtype=torch.float64))  # kJ/mol
         self.register_buffer("centres", torch.linspace(0.16, 0.36, n_channels, dtype=torch.float64))
         r = torch.linspace(0.0, cutoff, 400, dtype=torch.float64)
         shells = 4 * np.pi * r**2 * DENSITY / 29.915  # molecules per nm
@@ -254,8 +254,8 @@ def arguments(argv):
     parser.add_argument("--density-frames", type=int, default=30)
     parser.add_argument("--steps", type=int, default=480, help="of a window, 0.5 fs each")
     parser.add_argument("--max-lag", type=float, default=0.15, help="ps, of the spectrum")
-    parser.add_argument("--iterations", type=int, default=8)
-    parser.add_argument("--updates", type=int, default=2, help="of an iteration, on the same frames")
+    parser.add_argument("--iterations", type=int, default=15)
+    parser.add_argument("--updates", type=int, default=1, help="of an iteration, on the same frames")
     parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--check-frames", type=int, default=16, help="windows of a report")
     parser.add_argument("--check-steps", type=int, default=2000)
