@@ -38,8 +38,8 @@ def water(factors: dict[str, float], args):
 
 
 def ensemble(model, positions, args, n_frames: int, seed: int, name: str) -> og.Ensemble:
-    """Frames 0.4 ps apart."""
-    return og.Ensemble(model, positions, TEMPERATURE, timestep=0.001, friction=2.0, n_frames=n_frames, stride=400,
+    """Frames 0.2 ps apart."""
+    return og.Ensemble(model, positions, TEMPERATURE, timestep=0.001, friction=2.0, n_frames=n_frames, stride=200,
                        equilibration=args.equilibration, seed=seed, name=name, threads=1)
 
 
@@ -63,6 +63,7 @@ def recover(args) -> dict:
     model, _ = water(START, args)
     sampler, ir = ensemble(model, positions, args, args.frames, args.seed, "water"), spectrum_of(model, args)
     windows = {"timestep": TIMESTEP, "n_steps": args.steps, "observe": ir.observe, "threads": 1,
+               "n_differentiated": args.differentiated,
                "weight_term": not args.no_weights}
     goal = og.Target(ir, sampler, target.mean_values, target.stderr, name="IR", propagate=windows)
     result, clock = {"target seconds": time.perf_counter() - clock}, time.perf_counter()
@@ -104,13 +105,14 @@ def main(argv=None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--molecules", type=int, default=64)
     parser.add_argument("--cutoff", type=float, default=0.6, help="nm")
-    parser.add_argument("--frames", type=int, default=64, help="windows of an iteration")
-    parser.add_argument("--steps", type=int, default=1000, help="of a window, 0.5 fs each")
-    parser.add_argument("--max-lag", type=float, default=0.3, help="ps")
+    parser.add_argument("--frames", type=int, default=256, help="windows of an iteration")
+    parser.add_argument("--differentiated", type=int, default=48, help="of these, for the paths' part of the Jacobian")
+    parser.add_argument("--steps", type=int, default=400, help="of a window, 0.5 fs each")
+    parser.add_argument("--max-lag", type=float, default=0.15, help="ps")
     parser.add_argument("--iterations", type=int, default=12)
     parser.add_argument("--tolerance", type=float, default=0.02, help="change that ends the fit, parts of 10 %%")
     parser.add_argument("--no-weights", action="store_true", help="without the weights' part of the gradient")
-    parser.add_argument("--target-frames", type=int, default=150)
+    parser.add_argument("--target-frames", type=int, default=120)
     parser.add_argument("--check-frames", type=int, default=110)
     parser.add_argument("--long-steps", type=int, default=4000)
     parser.add_argument("--equilibration", type=int, default=10000, help="steps of 1 fs")
@@ -120,9 +122,9 @@ def main(argv=None) -> dict:
     parser.add_argument("--short", action="store_true", help="a few seconds, to see that it runs")
     args = parser.parse_args(argv)
     if args.short:
-        args.molecules, args.cutoff, args.frames, args.steps, args.iterations = 16, 0.38, 8, 160, 1
+        args.molecules, args.cutoff, args.frames, args.steps, args.iterations = 16, 0.38, 12, 160, 1
         args.max_lag, args.target_frames, args.check_frames, args.long_steps = 0.08, 8, 4, 200
-        args.equilibration = 500
+        args.equilibration, args.differentiated = 500, 6
     result = recover(args)
     for name, value in result.items():
         print(f"{name:45s} {value if not isinstance(value, float) else f'{value:.4g}'}")

@@ -22,8 +22,9 @@ from .units import plain
 from .weights import Weights
 
 #: What ``propagate=`` of a Target takes: how many frames start windows, and options of `Propagator`.
-WINDOWS = ("n_windows", "weight_term", "timestep", "n_steps", "stride", "two_sided", "integrator", "observe",
-           "platform", "threads", "workers", "max_reverse_steps", "checkpoint_every", "memory", "displacement", "seed")
+WINDOWS = ("n_windows", "n_differentiated", "confirm_steps", "weight_term", "timestep", "n_steps", "stride",
+           "two_sided", "integrator", "observe", "platform", "threads", "workers", "max_reverse_steps",
+           "checkpoint_every", "memory", "displacement", "seed")
 
 class Target:
     """Values that an observable of an Ensemble should have, with their standard errors.
@@ -47,9 +48,12 @@ class Target:
     propagate
         For observables of paths: {option: value} of how `fit` runs windows, such as ``dict(timestep=0.002,
         n_steps=200, n_windows=50)``. n_windows frames of the latest segment start one each, evenly spaced (default:
-        all of them); other options are those of `Propagator`, whose platform and threads are the Ensemble's unless
-        given; ``weight_term=False`` leaves out of the gradient that other parameters make other frames likely, to
-        see what that does. Several targets of an Ensemble with equal options share their windows. With one thread and
+        all of them). n_differentiated of these are run again by "gauss-newton" for the paths' part of its Jacobian
+        (default: all; the weights' part, which is noisier, has all in any case). confirm_steps is the length of the
+        windows of the last sample, which no step has seen (default: n_steps): short windows in the fit, long ones to
+        confirm it. weight_term=False leaves out of the gradient that other parameters make other frames likely, to
+        see what that does. Other options are those of `Propagator`, whose platform and threads are the Ensemble's
+        unless given. Several targets of an Ensemble with equal options share their windows. With one thread and
         ``workers=1`` equal runs are equal bit by bit.
 
     Raises
@@ -261,7 +265,7 @@ def read_windows(propagate: Mapping | None, observable) -> dict | None:
     require("n_steps" in options and ("timestep" in options or "integrator" in options), who,
             f"propagate needs n_steps, and timestep or integrator, found {', '.join(options) or 'nothing'}",
             "Pass dict(timestep=..., n_steps=...)")
-    for name, least in (("n_steps", 1), ("stride", 1), ("n_windows", 2)):
+    for name, least in (("n_steps", 1), ("stride", 1), ("n_windows", 2), ("n_differentiated", 2), ("confirm_steps", 1)):
         value = options.get(name, least)
         require(isinstance(value, int | np.integer) and value >= least, who,
                 f"{name} of propagate must be a whole number from {least}, found {value!r}", "Give such a number")

@@ -21,8 +21,8 @@ def sampler():
     ([0.05, 20], TypeError, r"propagate must be \{option: value\}, found list\. Pass dict\(timestep"),
     ({"timestep": 0.05}, ValueError, "propagate needs n_steps, and timestep or integrator, found timestep"),
     ({"n_steps": 20}, ValueError, "propagate needs n_steps, and timestep or integrator, found n_steps"),
-    (WINDOWS | {"windows": 5}, ValueError, "unknown options windows; expected some of n_windows, weight_term, "
-         "timestep"),
+    (WINDOWS | {"windows": 5}, ValueError, "unknown options windows; expected some of n_windows, "
+         "n_differentiated, confirm_steps, weight_term, timestep"),
     (WINDOWS | {"n_steps": 2.5}, ValueError, r"n_steps of propagate must be a whole number from 1, found 2\.5"),
     (WINDOWS | {"n_windows": 1}, ValueError, "n_windows of propagate must be a whole number from 2, found 1"),
     (WINDOWS | {"stride": 40}, ValueError, "stride of propagate must be up to n_steps = 20, found 40"),

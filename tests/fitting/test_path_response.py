@@ -8,7 +8,7 @@ from fitting import springs
 from fitting.test_path_targets import WINDOWS, oscillators, vacf_target
 
 import openmmgrad as og
-from openmmgrad.fitting.path_response import PathResponse, combined, path_responses
+from openmmgrad.fitting.path_response import PathResponse, _by_differences, combined, path_responses
 from openmmgrad.fitting.problem import Problem
 from openmmgrad.fitting.sample import Sample
 from openmmgrad.fitting.statistics import shrunk_covariance
@@ -47,6 +47,23 @@ def test_reverse_sweeps_have_both_terms():
     expected = by_autograd(problem, sample, target) * np.repeat(problem.units, [p.numel() for p in problem.parameters])
     assert found[target].jacobian @ from_theta.numpy() == pytest.approx(expected, rel=1e-6,
                                                                         abs=1e-7 * np.abs(expected).max())
+
+
+def test_fewer_windows_are_differentiated_than_are_averaged():
+    sampler = oscillators(1.7)
+    sample = Sample(sampler, [sampler.sample()])
+    target, some = (vacf_target(sampler, options=WINDOWS | more, name=name)
+                    for name, more in (("all", {}), ("some", {"n_differentiated": 10})))
+    (problem, windows, every), (_, _, few) = response_of([target], sample), response_of([some], sample)
+    whole, part = every[target], few[some]
+    assert np.array_equal(whole.mean, part.mean) and np.array_equal(whole.covariance, part.covariance)
+    by_weights = whole.jacobian - by_paths(problem, windows, target, sample)
+    ten = Sample(sampler, [sample.frames[np.linspace(0, 29, 10).round().astype(int)]])
+    assert part.jacobian == pytest.approx(by_weights + by_paths(problem, windows, target, ten), rel=1e-9)
+
+
+def by_paths(problem, windows, target, sample):
+    return _by_differences(problem, windows, [target], sample)[target]
 
 
 def test_frequency_is_found_in_three_iterations():
@@ -108,3 +125,20 @@ def test_resumed_gauss_newton_of_paths_equals_an_uninterrupted_one_bit_by_bit(tm
     resumed, again = job(tmp_path / "cut")
     assert resumed == whole
     assert (again.column("error k") == history.column("error k")).all()
+
+
+def test_the_last_sample_confirms_with_longer_windows():
+    sampler = oscillators(1.9, n_frames=10)
+    options = WINDOWS | {"n_steps": 40, "confirm_steps": 80}
+    seen = []
+
+    class Seen(og.VACF):
+        def __call__(self, path):
+            seen.append(len(path.times))
+            return super().__call__(path)
+
+    spy = Seen(remove_com=False, max_lag=2.0)
+    target = vacf_target(sampler, options=options)
+    og.fit([og.Target(spy, sampler, target.values, propagate=options)], max_iterations=1, progress=False)
+    assert seen[0] == 11 and seen[-1] == 21
+    assert seen.count(21) == 1  # nothing is differentiated there: the windows of the step say how parameters act

@@ -86,6 +86,7 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
     with _bar(progress, max_iterations, len(history)) as bar:
         while not history.finished:
             history.finished = len(history) == max_iterations or history.converged
+            problem.renew_windows(confirm=history.finished)
             samples, row = _sample(problem, checkpoint, len(history), n_eff_min, executor)
             _compare(problem, samples, history, row)
             if history.finished:
@@ -118,7 +119,6 @@ def _sample(problem: Problem, checkpoint: Checkpoint, iteration: int, n_eff_min:
             executor: Executor | None) -> tuple[dict, dict]:
     """One segment of every Ensemble, and the first figures of the iteration's row."""
     started = time.perf_counter()
-    problem.renew_windows()
     paths = [checkpoint.frames_path(iteration, k) for k in range(len(problem.ensembles))]
     run = map if executor is None else executor.map
     frames = list(run(lambda ensemble, path: ensemble.sample(path=path), problem.ensembles, paths))

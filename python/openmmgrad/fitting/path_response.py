@@ -6,6 +6,7 @@ r"""Linear response of averages over paths: what the weights of the frames and t
 
 The first term is a covariance over windows. The second is a central difference of whole windows, which start from the
 same frames, where only global parameters are learnt (two runs for each); otherwise a reverse sweep for each value.
+The covariance is the noisier of the two: it gets all windows, the differences as many as are asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 
 from ..estimate import expectation
 from ..units import KB
+from ..weights import Weights
 from .statistics import Response, shrunk_covariance, weighted_covariance
 
 STEP = 1e-3  # of a parameter's scale: the difference of windows
@@ -85,6 +87,9 @@ def _by_differences(problem, windows, targets: list, sample) -> dict[object, np.
     model = sample.ensemble.model
     found = {t: np.zeros((len(t.values), len(model.parameter_names))) for t in targets}
     start, w = windows.start(sample)
+    if windows.n_differentiated is not None:
+        few = np.linspace(0, len(start) - 1, min(windows.n_differentiated, len(start))).round().astype(int)
+        start, w = start[few], Weights(w.w[few] / w.w[few].sum())
     for g, (name, scale) in enumerate(model.parameter_scales.items()):
         parameter = model.global_parameters[name]
         if not parameter.requires_grad:
@@ -130,6 +135,9 @@ class PathMemory:
         y = problem.coordinates(sample.ensemble).numpy()
         for windows in {id(problem.windows[t]): problem.windows[t] for t in targets}.values():
             sharing = [t for t in targets if problem.windows[t] is windows]
+            known = [self._found.get(t.name, {}) for t in sharing]
+            if windows.confirms and all(any(i in sample.iterations for i in found) for found in known):
+                continue  # what is known from shorter windows will do
             if all(self._knows(t, latest, y) for t in sharing):
                 continue
             for t, response in path_responses(problem, windows, sharing, sample.latest).items():

@@ -143,10 +143,10 @@ class Problem:
                 found[t] = expectation(t.observable(path), path_weights, observable=t.observable)
         return found
 
-    def renew_windows(self) -> None:
-        """Let windows begin in fresh Contexts, as after a resumption."""
+    def renew_windows(self, confirm: bool = False) -> None:
+        """Let windows begin in fresh Contexts, as after a resumption; longer ones for a confirmation."""
         for windows in _unique(self.windows.values()):
-            windows.renew()
+            windows.renew(confirm)
 
     def state(self) -> dict[str, np.ndarray]:
         """Every parameter and buffer of the Models, as plain arrays by name."""

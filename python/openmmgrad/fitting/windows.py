@@ -35,14 +35,18 @@ class Windows:
         self._options = {"platform": ensemble.platform, "threads": ensemble.threads, **options}
         self.n_windows = self._options.pop("n_windows", None)
         self.weight_term = self._options.pop("weight_term", True)
+        self._confirm_steps = self._options.pop("confirm_steps", None)
+        self.n_differentiated = self._options.pop("n_differentiated", None)
         require(self.n_windows is None or self.n_windows <= ensemble.n_frames, "fit",
                 f"{self.n_windows} windows need as many frames of {ensemble.name!r}, found n_frames = "
                 f"{ensemble.n_frames}", "Give fewer windows, or more frames")
         self.renew()
 
-    def renew(self) -> None:
-        """Start in fresh Contexts."""
-        self.propagate = Propagator(self._model, **self._options)
+    def renew(self, confirm: bool = False) -> None:
+        """Start in fresh Contexts; to confirm what was fitted, with windows as long as was asked for that."""
+        self.confirms = confirm and self._confirm_steps is not None
+        changed = {"n_steps": self._confirm_steps} if self.confirms else {}
+        self.propagate = Propagator(self._model, **{**self._options, **changed})
         self._last: tuple = (None, None)
 
     def chosen_of(self, rows: np.ndarray) -> np.ndarray:

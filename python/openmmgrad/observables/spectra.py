@@ -35,6 +35,7 @@ class Spectrum(Lags, Observable):
 
     axis = "wavenumber (1/cm)"
     lags_are_grid = False
+    _timestep: float | None = None
 
     def _set_spectrum(self, wavenumbers: Any, max_lag: float, window: str, origins: str) -> None:
         who = type(self).__name__
@@ -53,8 +54,16 @@ class Spectrum(Lags, Observable):
         """Full width at half maximum that a sharp line has, 1/cm."""
         return resolution(self.window, self.max_lag)
 
+    def plot(self, estimate: Any, reference: Any = None, axes: Any = None) -> Any:
+        """As `Observable.plot`; the title states window, resolution and the timestep of the last path seen."""
+        axes = super().plot(estimate, reference, axes)
+        steps = "" if self._timestep is None else f", steps of {1000 * self._timestep:g} fs"
+        axes.set_title(f"{self.window} window, resolution {self.resolution:.0f} 1/cm{steps}", fontsize="small")
+        return axes
+
     def _transform(self, path: Path, correlation: Tensor) -> Tensor:
         """S(w) [S, B] of correlation functions [S, L], at the wavenumbers of the grid; unit of C times ps."""
+        self._timestep = path.timestep
         who, omega = type(self).__name__, shifted(angular(self.grid), path.timestep, type(self).__name__)
         require(omega.max() * path.interval < np.pi, who,
                 f"times {path.interval:g} ps apart show no wavenumbers above "
@@ -277,6 +286,11 @@ class VibrationalDensityOfStates(Spectrum):
         As in `VACF`.
     temperature
         K, where the path does not have it.
+
+    Raises
+    ------
+    ValueError
+        As `IRSpectrum`; if the selection has no mass.
 
     Notes
     -----
