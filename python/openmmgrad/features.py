@@ -12,6 +12,7 @@ from . import backends
 from .errors import require
 from .frames import Frames, State
 from .model import Model
+from .platforms import properties
 
 
 class FeatureEvaluator:
@@ -41,9 +42,9 @@ class FeatureEvaluator:
             built.set_coefficients(np.zeros(term.shape))
             system.addForce(built.force)
             self._forces.append(built.force)
-        properties = {"Threads": str(threads)} if threads else {}
+        given = properties("CPU", threads)
         platform = openmm.Platform.getPlatformByName("CPU")
-        self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, properties)
+        self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, given)
 
     def __call__(self, positions: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """dU/dc [F] and d(tr W)/dc [F] of one configuration, positions [N, 3] and box [3, 3] in nm."""

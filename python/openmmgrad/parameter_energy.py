@@ -16,6 +16,7 @@ from torch import Tensor
 from .errors import require
 from .frames import Frames
 from .global_parameters import analytic, forces_of, moves_dispersion, request_derivatives, set_defaults
+from .platforms import properties
 
 STEP = 5e-3  # of a parameter's scale: its fourth power for r^-12 is 2e-7 of the derivative
 STENCIL = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}  # f' = sum of weight * f(x + k h) / h, error h^4 f'''''/30
@@ -56,10 +57,10 @@ class ParameterEnergy:
         self._by_difference = [g for g in range(len(self.names)) if g not in self._analytic]
         self._renewed = moves_dispersion(held, self.names)  # then a Context is right for the parameters it began with
         self._periodic = held.usesPeriodicBoundaryConditions()
-        properties = {"Threads": str(threads)} if threads and platform == "CPU" else {}
+        given = properties(platform, threads)
         self._system = held
         self._context = openmm.Context(held, openmm.VerletIntegrator(0.001),
-                                       openmm.Platform.getPlatformByName(platform), properties)
+                                       openmm.Platform.getPlatformByName(platform), given)
         self._remembered: WeakKeyDictionary[Frames, OrderedDict] = WeakKeyDictionary()
 
     def energies(self, frames: Frames, values: np.ndarray) -> np.ndarray:

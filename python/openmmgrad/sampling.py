@@ -15,6 +15,7 @@ from .features import FeatureEvaluator
 from .frames import Frames, FrameWriter, State
 from .model import Model
 from .planar import IN_PLANE, planar_integrator, require_planar, start_in_plane
+from .platforms import properties
 from .units import BAR, KB, plain
 
 
@@ -207,8 +208,8 @@ class Ensemble:
         integrator = kind(self.temperature, self.friction, self.timestep)
         integrator.setRandomNumberSeed(seed)
         platform = openmm.Platform.getPlatformByName(self.platform)
-        properties = {"Threads": str(self.threads)} if self.threads and self.platform == "CPU" else {}
-        context = openmm.Context(system, integrator, platform, properties)
+        given = properties(self.platform, self.threads)
+        context = openmm.Context(system, integrator, platform, given)
         context.setPositions(self.positions)
         context.computeVirtualSites()
         if self.velocities is None:

@@ -17,6 +17,7 @@ from .errors import require
 from .frames import Frames
 from .global_parameters import forces_of
 from .observables.molecules import Molecules, strained
+from .platforms import properties
 
 __all__ = ["Molecules", "SystemEnergies", "strained"]
 
@@ -160,9 +161,9 @@ def _context(model: Any, frames: Frames, platform: str, threads: int | None) -> 
             system.addForce(copy.deepcopy(force))
     if frames.boxes is not None:
         system.setDefaultPeriodicBoxVectors(*frames.boxes[0])
-    properties = {"Threads": str(threads)} if threads and platform == "CPU" else {}
+    given = properties(platform, threads)
     return openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform),
-                          properties)
+                          given)
 
 
 def _needs_whole_molecules(system: openmm.System) -> bool:

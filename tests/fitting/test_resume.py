@@ -126,3 +126,15 @@ def test_failure_in_a_running_fit_loses_nothing(tmp_path, monkeypatch):
     resumed, _ = job(tmp_path / "run")
     whole, _ = job(tmp_path / "whole")
     assert (resumed == whole).all()
+
+
+def test_equal_runs_with_ewald_sums_are_equal_bit_by_bit():
+    system, topology, positions = og.flexible_water(27, cutoff=0.45)
+    runs = []
+    for _ in range(3):
+        sampler = og.Ensemble(og.Model(system, topology), positions, 298.15, timestep=0.001, n_frames=2, stride=50,
+                              equilibration=100, platform="CPU", threads=1)
+        frames = sampler.sample()
+        path = og.propagate(sampler.model, frames, 0.0005, 50, threads=1, workers=1)
+        runs.append(path.positions.numpy())
+    assert np.array_equal(runs[0], runs[1]) and np.array_equal(runs[0], runs[2])

@@ -63,8 +63,8 @@ class Sample:
 
     def values(self, observable) -> torch.Tensor:
         """An observable of every frame, [S, B]; evaluated once for each part unless it contains parameters."""
-        if observable.explicit:
-            return observable(self.frames)
+        if observable.explicit:  # part by part: a part's energies are remembered as long as it is in the pool
+            return torch.cat([observable(part) for part in self.parts])
         return torch.cat([part.observed(observable) for part in self.parts])
 
     def estimate(self, target, w: Weights | None = None) -> Estimate:

@@ -10,6 +10,7 @@ import openmm
 
 from ..integrators import NoseHooverChainIntegrator
 from ..model import Model
+from ..platforms import properties
 from ..plugin import ForceDerivatives, TrajectorySweep
 from .system import copy_integrator, prepare
 from .torch_products import TorchProduct, torch_modules
@@ -83,8 +84,8 @@ class Engine:
             prepared.system.setDefaultPeriodicBoxVectors(*box)
         integrator = copy_integrator(settings.integrator, None, prepared.system)
         platform = openmm.Platform.getPlatformByName(settings.platform)
-        properties = {"Threads": str(settings.threads)} if settings.threads and settings.platform == "CPU" else {}
-        self.integrator, self.context = integrator, openmm.Context(prepared.system, integrator, platform, properties)
+        given = properties(settings.platform, settings.threads)
+        self.integrator, self.context = integrator, openmm.Context(prepared.system, integrator, platform, given)
         self.n_particles = prepared.system.getNumParticles()
         self.n_coefficients, self.n_parameters = model.n_features, len(prepared.parameters)
         self._columns = np.concatenate([np.arange(0), *(np.r_[term.columns] for term, _ in prepared.pair_forces)])
