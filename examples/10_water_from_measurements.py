@@ -59,7 +59,8 @@ class Measured:
 
     def targets(self, liquid, npt, kinds, args) -> list:
         """Errors are those of the model class, not of the measurements: what fixed charges may reasonably miss."""
-        windows = {"timestep": TIMESTEP, "n_steps": args.steps, "n_windows": args.windows, "observe": self.ir.observe}
+        windows = {"timestep": TIMESTEP, "n_steps": args.steps, "observe": self.ir.observe,
+                   "n_differentiated": args.differentiated}
         longer = {"timestep": TIMESTEP, "n_steps": round(args.D_lag / TIMESTEP), "stride": 4,
                   "n_windows": args.D_windows}
         iapws = "water_iapws_properties_1atm.csv"
@@ -82,7 +83,7 @@ class Measured:
 
 
 def ensembles(model, positions, args, n_frames: int, seed: int, kinds=KINDS):
-    common = dict(timestep=0.001, friction=2.0, stride=400, equilibration=args.equilibration, threads=1)
+    common = dict(timestep=0.001, friction=2.0, stride=200, equilibration=args.equilibration, threads=1)
     liquid = og.Ensemble(model, positions, TEMPERATURE, n_frames=n_frames, seed=seed, name="NVT", **common)
     npt = og.Ensemble(model, positions, TEMPERATURE, PRESSURE, n_frames=2 * n_frames, seed=seed, name="NPT", **common)
     return liquid, npt
@@ -210,16 +211,16 @@ def arguments(argv):
     parser.add_argument("--molecules", type=int, default=64)
     parser.add_argument("--cutoff", type=float, default=0.56, help="nm; also the end of g_OO")
     parser.add_argument("--bins", type=int, default=40, help="of g_OO")
-    parser.add_argument("--frames", type=int, default=80, help="of an iteration; twice as many at constant pressure")
-    parser.add_argument("--windows", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=800, help="of a window, 0.5 fs each")
-    parser.add_argument("--max-lag", type=float, default=0.2, help="ps, of the spectrum")
+    parser.add_argument("--frames", type=int, default=128, help="and windows of an iteration; twice as many at constant pressure")
+    parser.add_argument("--differentiated", type=int, default=24, help="windows, for the paths' part of the Jacobian")
+    parser.add_argument("--steps", type=int, default=400, help="of a window, 0.5 fs each")
+    parser.add_argument("--max-lag", type=float, default=0.15, help="ps, of the spectrum")
     parser.add_argument("--D-lag", type=float, default=1.5, help="ps, upper limit of the integral")
     parser.add_argument("--D-windows", type=int, default=16)
     parser.add_argument("--iterations", type=int, default=6)
     parser.add_argument("--tolerance", type=float, default=0.05)
-    parser.add_argument("--check-frames", type=int, default=32, help="long windows of a report")
-    parser.add_argument("--check-length", type=float, default=8.0, help="ps")
+    parser.add_argument("--check-frames", type=int, default=24, help="long windows of a report")
+    parser.add_argument("--check-length", type=float, default=6.0, help="ps")
     parser.add_argument("--equilibration", type=int, default=10000)
     parser.add_argument("--after-only", action="store_true", help="no report of the start")
     parser.add_argument("--seed", type=int, default=1)
@@ -228,9 +229,9 @@ def arguments(argv):
     parser.add_argument("--short", action="store_true", help="a minute, to see that it runs")
     args = parser.parse_args(argv)
     if args.short:
-        args.molecules, args.cutoff, args.bins, args.frames, args.windows, args.steps = 27, 0.38, 15, 16, 6, 200
+        args.molecules, args.cutoff, args.bins, args.frames, args.differentiated, args.steps = 27, 0.38, 15, 16, 4, 200
         args.max_lag, args.D_lag, args.D_windows, args.iterations, args.equilibration = 0.08, 0.1, 4, 1, 500
-        args.check_frames, args.check_length = 8, 0.4
+        args.check_frames, args.check_length = 4, 0.3
     return args
 
 
