@@ -211,7 +211,7 @@ def arguments(argv):
     parser.add_argument("--molecules", type=int, default=64)
     parser.add_argument("--cutoff", type=float, default=0.56, help="nm; also the end of g_OO")
     parser.add_argument("--bins", type=int, default=40, help="of g_OO")
-    parser.add_argument("--frames", type=int, default=128, help="and windows of an iteration; twice as many at constant pressure")
+    parser.add_argument("--frames", type=int, default=128, help="of an iteration, a window each; twice in NPT")
     parser.add_argument("--differentiated", type=int, default=24, help="windows, for the paths' part of the Jacobian")
     parser.add_argument("--steps", type=int, default=400, help="of a window, 0.5 fs each")
     parser.add_argument("--max-lag", type=float, default=0.15, help="ps, of the spectrum")
