@@ -17,6 +17,7 @@ and water_self_diffusion_holz_2000.csv.
 import argparse
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -169,8 +170,10 @@ def main(argv=None) -> dict:
     liquid, npt = ensembles(model, positions, args, args.frames, args.seed)
     targets = Measured(model, args).targets(liquid, npt, args.targets, args)
     start = time.perf_counter()
-    history = og.fit(targets, max_iterations=args.iterations, tolerance=args.tolerance, progress=not args.short,
-                     directory=None if args.out is None else args.out / "fit")
+    with ThreadPoolExecutor(2) as executor:  # both ensembles at a time
+        history = og.fit(targets, max_iterations=args.iterations, tolerance=args.tolerance, progress=not args.short,
+                         directory=None if args.out is None else args.out / "fit", executor=executor)
+    print(history.influence)
     result["fit seconds"] = time.perf_counter() - start
     for name in LEARNT:
         result[name] = [og.waters.SPC_FW[name], history.rows[-1][f"parameter {name}"],
