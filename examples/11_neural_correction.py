@@ -26,9 +26,7 @@ import openmmgrad as og
 TEMPERATURE, PRESSURE, DENSITY = 298.15, 1.01325, 997.05  # K, bar, kg/m^3
 TIMESTEP = 0.0005  # ps, of every window
 R_OH, COS_HOH = og.waters.SPC_FW["r_OH"], np.cos(og.waters.SPC_FW["theta_HOH"])
-#: Lag of the spectrum (ps), steps of a window, learning rate and updates: bands far from where they belong find the
-#: way at low resolution.
-STAGES = [(0.05, 200, 0.02, 8), (0.15, 480, 0.008, 7)]
+STAGES = [(0.02, 7), (0.008, 5)]  # learning rate and updates
 BANDS = {"libration": (300.0, 900.0), "bend": (1300.0, 1900.0), "stretch": (2800.0, 4000.0)}
 
 
@@ -129,14 +127,14 @@ def ensembles(model, positions, args, seed: int, n_liquid: int, n_pressure: int,
             og.Ensemble(model, positions, TEMPERATURE, PRESSURE, n_frames=n_pressure, name="NPT", **common))
 
 
-def goals(dipole, liquid, npt, args, max_lag: float, n_steps: int) -> list:
+def goals(dipole, liquid, npt, args) -> list:
     """The spectrum, ten times as important below 1000 1/cm (as in the paper), and the density."""
-    ir = og.IRSpectrum(dipole, np.arange(0.0, 4001.0, 20.0), max_lag, route="dipole")
+    ir = og.IRSpectrum(dipole, np.arange(0.0, 4001.0, 20.0), args.max_lag, route="dipole")
     sigma = np.where(ir.grid < 1000.0, 1000.0 / np.sqrt(10.0), 1000.0)
-    windows = {"timestep": TIMESTEP, "n_steps": n_steps, "observe": ir.observe}
+    windows = {"timestep": TIMESTEP, "n_steps": args.steps, "observe": ir.observe, "threads": 1, "workers": 2}
     return [og.Target.from_file(args.data / "water_nk_segelstein_1981.csv", ir, liquid, spectrum={"quantity": "nk"},
                                 sigma=sigma, name="IR", propagate=windows),
-            og.Target(og.Density(npt.model), npt, DENSITY, 5.0, name="density")]
+            og.Target(og.Density(npt.model), npt, DENSITY, 10.0, name="density")]
 
 
 def report(model, positions, dipoles: dict, measured, args, seed: int) -> tuple[dict, dict, og.Frames]:
@@ -200,16 +198,16 @@ def main(argv=None) -> dict:
     (model, positions, dipoles), (classical, _, charges) = water(args), water(args, corrected=False)
     relaxed, _ = ensembles(classical, positions, args, 1, 1, 1, args.relax)
     relaxed.sample()
-    liquid, npt = ensembles(model, relaxed.positions, args, 1, args.frames, 2 * args.frames, args.relax // 12)
-    stages = [goals(dipoles["learnt dipole"], liquid, npt, args, *stage[:2]) for stage in args.stages]
-    measured, result, spectra = stages[-1][0], {}, {}
+    liquid, npt = ensembles(model, relaxed.positions, args, 1, args.frames, 5 * args.frames // 2, 2 * args.stride)
+    targets = goals(dipoles["learnt dipole"], liquid, npt, args)
+    measured, result, spectra = targets[0], {}, {}
     result["before"], spectra["before"], _ = report(classical, relaxed.positions, charges, measured, args, 101)
     show(result["before"], "before")
-    for k, (targets, (_, _, lr, n)) in enumerate(zip(stages, args.stages, strict=True)):
+    for k, (lr, n) in enumerate(args.stages):
         clock = time.perf_counter()
         with ThreadPoolExecutor(2) as pool:
             history = og.fit(targets, torch.optim.Adam, n, args.out and args.out / f"stage{k}", tolerance=1e-9, lr=lr,
-                             betas=(0.7, 0.95), max_steps_per_sample=1, progress=not args.short, executor=pool)
+                             max_steps_per_sample=1, progress=not args.short, executor=pool)
         result[f"stage {k}"] = {"seconds": time.perf_counter() - clock} | {
             name: history.column(name).round(3).tolist() for name in ("chi2 IR", "chi2 density")}
     result["charges of the dipole (e)"] = dipoles["learnt dipole"].function.more.tolist()
@@ -235,17 +233,18 @@ def show(rows: dict, title: str) -> None:
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="directory of the measured spectrum")
-    parser.add_argument("--frames", type=int, default=12, help="windows of an update; density: twice as many")
+    parser.add_argument("--frames", type=int, default=12, help="windows of an update; density: 2.5 times as many")
     parser.add_argument("--check-frames", type=int, default=16, help="long windows of a report; density: 16 times")
     parser.add_argument("--stability", type=float, metavar="PS", help="run that long at constant energy afterwards")
     parser.add_argument("--out", type=Path, help="directory of the fit and its figures; run again to resume")
     parser.add_argument("--short", action="store_true", help="less than a minute, to see that it runs")
-    # nm; steps of a long window, from the lattice, and between frames
-    parser.set_defaults(stages=STAGES, molecules=64, cutoff=0.56, check_steps=2000, relax=5000, stride=200)
+    # nm; ps, of the spectrum; steps of a window, of a long one, from the lattice, and between frames
+    parser.set_defaults(stages=STAGES, molecules=64, cutoff=0.56, max_lag=0.15, steps=480, check_steps=2000, relax=5000,
+                        stride=200)
     args = parser.parse_args(argv)
     if args.short:
-        args.stages, args.molecules, args.cutoff, args.frames = [(0.02, 60, 0.02, 1)], 27, 0.42, 2
-        args.relax, args.check_frames, args.check_steps, args.stride = 300, 2, 60, 20
+        args.stages, args.molecules, args.cutoff, args.frames, args.max_lag = [(0.02, 1)], 27, 0.42, 2, 0.02
+        args.steps, args.relax, args.check_frames, args.check_steps, args.stride = 60, 300, 2, 60, 20
     return args
 
 
