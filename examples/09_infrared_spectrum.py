@@ -8,6 +8,7 @@ then compared on long independent runs.
 
     python examples/09_infrared_spectrum.py --out out/infrared
     python examples/09_infrared_spectrum.py --no-weights    # by the paths' part of the gradient alone
+    python examples/09_infrared_spectrum.py --sum-rule      # both parts of a gradient whose value is known
     python examples/09_infrared_spectrum.py --short
 """
 
@@ -81,6 +82,37 @@ def recover(args) -> dict:
     return result | compare(truth, model, positions, target, args)
 
 
+def sum_rule(args) -> dict:
+    """d ln(area)/d ln(parameter) by its two parts; by the f-sum rule it is 2 for charges and 0 for all others."""
+    model, positions = water({}, args)
+    frames = ensemble(model, positions, args, args.frames, args.seed + 300, "water").sample()
+    ir = og.IRSpectrum(og.PointCharges.of(model), np.arange(0.0, 6001.0, 15.0), max_lag=args.max_lag)
+    run = og.Propagator(model, TIMESTEP, args.steps, observe=ir.observe, threads=1)
+
+    def areas() -> np.ndarray:
+        with torch.no_grad():
+            return np.trapezoid(ir(run(frames)).numpy(), ir.grid, axis=1)
+
+    now, values, result = areas(), model.parameter_values(), {}
+    slopes = torch.stack([torch.autograd.grad(energy, values, retain_graph=True)[0]
+                          for energy in model.parameter_energies(frames, values)]).numpy()
+    for g, (name, value) in enumerate(TRUTH.items()):
+        both = []
+        for factor in (1 + 1e-4, 1 - 1e-4):
+            with torch.no_grad():
+                model.global_parameters[name].fill_(factor * value)
+            both.append(areas())
+        with torch.no_grad():
+            model.global_parameters[name].fill_(value)
+        path = (both[0] - both[1]) / 2e-4 / now.mean()
+        energy = value * slopes[:, g] / (og.units.KB * TEMPERATURE)
+        weight = -(now / now.mean() - 1) * (energy - energy.mean())
+        for part, rows in (("paths", path), ("weights", weight), ("sum", path + weight)):
+            result[f"{name}, {part}"] = [round(float(x), 4) for x in (rows.mean(), rows.std() / len(rows) ** 0.5)]
+        result[f"{name}, exact"] = 2.0 if name == "q_H" else 0.0
+    return result
+
+
 def compare(truth, model, positions, target, args) -> dict:
     """Both force fields on runs that no fit has seen."""
     found, rows = {}, {}
@@ -112,6 +144,7 @@ def main(argv=None) -> dict:
     parser.add_argument("--iterations", type=int, default=12)
     parser.add_argument("--tolerance", type=float, default=0.02, help="change that ends the fit, parts of 10 %%")
     parser.add_argument("--no-weights", action="store_true", help="without the weights' part of the gradient")
+    parser.add_argument("--sum-rule", action="store_true", help="check the gradient of the area instead of fitting")
     parser.add_argument("--target-frames", type=int, default=120)
     parser.add_argument("--check-frames", type=int, default=110)
     parser.add_argument("--long-steps", type=int, default=4000)
@@ -125,7 +158,7 @@ def main(argv=None) -> dict:
         args.molecules, args.cutoff, args.frames, args.steps, args.iterations = 16, 0.38, 12, 160, 1
         args.max_lag, args.target_frames, args.check_frames, args.long_steps = 0.08, 8, 4, 200
         args.equilibration, args.differentiated = 500, 6
-    result = recover(args)
+    result = sum_rule(args) if args.sum_rule else recover(args)
     for name, value in result.items():
         print(f"{name:45s} {value if not isinstance(value, float) else f'{value:.4g}'}")
     if args.json is not None:
