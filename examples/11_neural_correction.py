@@ -12,7 +12,6 @@ neural potential. Before and after are compared on independent runs.
 
 import argparse
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,7 +25,6 @@ import openmmgrad as og
 TEMPERATURE, PRESSURE, DENSITY = 298.15, 1.01325, 997.05  # K, bar, kg/m^3
 TIMESTEP = 0.0005  # ps, of every window
 R_OH, COS_HOH = og.waters.SPC_FW["r_OH"], np.cos(og.waters.SPC_FW["theta_HOH"])
-STAGES = [(0.02, 7), (0.008, 5)]  # learning rate and updates
 BANDS = {"libration": (300.0, 900.0), "bend": (1300.0, 1900.0), "stretch": (2800.0, 4000.0)}
 
 
@@ -203,13 +201,11 @@ def main(argv=None) -> dict:
     measured, result, spectra = targets[0], {}, {}
     result["before"], spectra["before"], _ = report(classical, relaxed.positions, charges, measured, args, 101)
     show(result["before"], "before")
-    for k, (lr, n) in enumerate(args.stages):
-        clock = time.perf_counter()
-        with ThreadPoolExecutor(2) as pool:
-            history = og.fit(targets, torch.optim.Adam, n, args.out and args.out / f"stage{k}", tolerance=1e-9, lr=lr,
-                             max_steps_per_sample=1, progress=not args.short, executor=pool)
-        result[f"stage {k}"] = {"seconds": time.perf_counter() - clock} | {
-            name: history.column(name).round(3).tolist() for name in ("chi2 IR", "chi2 density")}
+    with ThreadPoolExecutor(2) as pool:
+        history = og.fit(targets, torch.optim.Adam, args.updates, args.out and args.out / "fit", lr=args.lr,
+                         max_steps_per_sample=1, tolerance=1e-9, progress=not args.short, executor=pool)
+    result["fit seconds"] = float(sum(row["seconds_sampling"] + row["seconds_fit"] for row in history.rows))
+    result |= {f"{name} by update": history.column(name).round(3).tolist() for name in ("chi2 IR", "chi2 density")}
     result["charges of the dipole (e)"] = dipoles["learnt dipole"].function.more.tolist()
     result["after"], spectra["after"], frames = report(model, liquid.positions, dipoles, measured, args, 201)
     show(result["after"], "after")
@@ -234,16 +230,18 @@ def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="directory of the measured spectrum")
     parser.add_argument("--frames", type=int, default=12, help="windows of an update; density: 2.5 times as many")
+    parser.add_argument("--updates", type=int, default=4, help="more want a smaller lr")
+    parser.add_argument("--lr", type=float, default=0.02)
     parser.add_argument("--check-frames", type=int, default=16, help="long windows of a report; density: 16 times")
     parser.add_argument("--stability", type=float, metavar="PS", help="run that long at constant energy afterwards")
     parser.add_argument("--out", type=Path, help="directory of the fit and its figures; run again to resume")
     parser.add_argument("--short", action="store_true", help="less than a minute, to see that it runs")
     # nm; ps, of the spectrum; steps of a window, of a long one, from the lattice, and between frames
-    parser.set_defaults(stages=STAGES, molecules=64, cutoff=0.56, max_lag=0.15, steps=480, check_steps=2000, relax=5000,
+    parser.set_defaults(molecules=64, cutoff=0.56, max_lag=0.15, steps=480, check_steps=2000, relax=5000,
                         stride=200)
     args = parser.parse_args(argv)
     if args.short:
-        args.stages, args.molecules, args.cutoff, args.frames, args.max_lag = [(0.02, 1)], 27, 0.42, 2, 0.02
+        args.updates, args.molecules, args.cutoff, args.frames, args.max_lag = 1, 27, 0.42, 2, 0.02
         args.steps, args.relax, args.check_frames, args.check_steps, args.stride = 60, 300, 2, 60, 20
     return args
 
