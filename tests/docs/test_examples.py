@@ -11,8 +11,8 @@ from reference_data import data_file
 
 FOLDER = Path(__file__).parents[2] / "examples"
 COVERED = ["01_lennard_jones", "02_argon_structure_factor", "03_one_bead_water", "04_neural_potential",
-           "05_argon_diffusion", "06_fold_a_chain", "07_drag_a_trap",
-           "08_rdf_and_vacf"]
+           "05_argon_diffusion", "06_fold_a_chain", "07_drag_a_trap", "08_rdf_and_vacf", "09_infrared_spectrum",
+           "10_water_from_measurements", "11_neural_correction"]
 # 150 particles at rho* = 0.845: a box of 5.6 sigma, the cutoff is 2.5 sigma
 SMALL = ("--particles", 150, "--frames", 150, "--target-frames", 250, "--iterations", 2)
 
@@ -111,3 +111,30 @@ def test_rdf_and_vacf_find_a_potential_together(tmp_path):
     assert result["u error (kT)"] < 0.75 * result["u error at the start (kT)"]
     assert result["C rms"] < result["C rms at the start"]
     assert {path.name for path in tmp_path.iterdir()} == {"costs.png", "joint.png", "result.json"}
+
+
+def test_a_spectrum_tells_its_force_field(tmp_path):
+    result = run("09_infrared_spectrum", "--short", "--out", tmp_path)
+    off = result["k_OH off by iteration (%)"]
+    assert off[0] == -6.0 and abs(off[-1]) < 4.5  # -1.8, -3.0, -2.4 with three seeds
+    assert result["chi2 by iteration"][-1] < 0.9 * result["chi2 by iteration"][0]
+    assert {"spectrum.png", "influence.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_water_comes_closer_to_measurements(tmp_path):
+    result = run("10_water_from_measurements", "--short", "--data", data_file("water_nk_segelstein_1981.csv").parent,
+                 "--out", tmp_path)
+    assert result["k_OH"][1] < 0.97 * result["k_OH"][0]  # the measured stretch is 200 1/cm lower
+    before, after = (result[when]["stretch (1/cm)"] for when in ("before", "after"))
+    assert abs(after[0] - after[2]) < abs(before[0] - before[2])
+    assert np.isfinite([row[:2] for name, row in result["after"].items()]).all()
+    assert (tmp_path / "spectrum.png").exists()
+
+
+def test_a_neural_correction_trains(tmp_path):
+    result = run("11_neural_correction", "--short", "--data", data_file("water_nk_segelstein_1981.csv").parent, "--out",
+                 tmp_path, "--stability", 0.2)
+    assert len(result["chi2 IR by update"]) == 2 and np.isfinite(result["chi2 IR by update"]).all()
+    assert np.abs(result["charges of the dipole (e)"]).max() > 0  # they start at zero
+    assert 150 < min(result["stability"]["temperature, first and second half (K)"])
+    assert {"result.json", "spectrum.png"} <= {path.name for path in tmp_path.iterdir()}
