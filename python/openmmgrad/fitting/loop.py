@@ -38,8 +38,9 @@ def fit(targets: Sequence, method="gauss-newton", max_iterations: int = 20, dire
     same frames as long as these represent the new parameters. The parameters of the Models are changed in place:
     those of pair potentials, global parameters, and, by torch optimisers, those of torch energies.
 
-    Targets of paths (`Target`, propagate=) are for torch optimisers. They run windows from the latest frames at every
-    comparison and every step, and their gradient has both terms: that of the weights and that of the paths.
+    Targets of paths (`Target`, propagate=) run windows from the latest frames at every comparison and every step, and
+    their gradient has both terms: that of the weights and that of the paths. "gauss-newton" then takes one step a
+    sample, and carries windows of earlier samples on as long as these represent the parameters.
 
     Parameters
     ----------
