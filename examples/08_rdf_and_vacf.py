@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 import openmmgrad as og
-from openmmgrad.observables import Observable
 
 REDUCED = og.ReducedUnits(sigma=0.34, epsilon=0.996, mass=39.948)
 RHO, T = 0.7, 1.0
@@ -113,35 +112,6 @@ def start_potential(target: Measured, args) -> og.SplinePotential:
 
 # -- g(r) and C(t) together --
 
-class WindowVACF(Observable):
-    """C(t)/C(0) of a window from each frame, and dC/dc by its path, for Gauss-Newton; `fit` adds the weights' part.
-
-    Torch optimisers need no class of their own: `Target(propagate=...)`, as with --method adam.
-    """
-
-    unit, name, axis, explicit = "1", "C(t)/C(0)", "t (ps)", True
-
-    def __init__(self, model: og.Model, stride: int = WINDOW // 6) -> None:
-        self.model, self.vacf = model, og.VACF(normalize=True)
-        self.run = og.Propagator(model, TIMESTEP, WINDOW, stride, threads=1, workers=1)
-        self.grid = TIMESTEP * stride * np.arange(1, WINDOW // stride + 1)
-
-    def __call__(self, frames) -> torch.Tensor:
-        return self.vacf(self.run(frames))[:, 1:]
-
-    def coefficient_derivatives(self, frames) -> torch.Tensor:
-        """[S, L, F]."""
-        theta = [p for p in self.model.parameters() if p.requires_grad]
-        from_theta = torch.linalg.pinv(jacobian(self.model.coefficients(TEMPERATURE), theta))  # d/dtheta to d/dc
-        return torch.stack([jacobian(self(frames[s])[0], theta) for s in range(len(frames))]) @ from_theta
-
-
-def jacobian(values: torch.Tensor, theta: list) -> torch.Tensor:
-    """[values, parameters]."""
-    rows = [torch.autograd.grad(value, theta, retain_graph=True) for value in values]
-    return torch.stack([torch.cat([part.reshape(-1) for part in row]) for row in rows])
-
-
 def joint(target: Measured, args) -> dict:
     potential = start_potential(target, args)
     before = measure(potential, args, args.test_frames, args.seed + 300, "start")
@@ -150,16 +120,14 @@ def joint(target: Measured, args) -> dict:
     model, positions = model_of(potential, args.particles)
     sampler = ensemble(model, positions, args.frames, args.seed, "liquid")
     structure = og.Target.from_frames(og.compute_features(model, target.frames), rdf(), sampler, name="g(r)")
-    if args.method == "gauss-newton":
-        observable, options = WindowVACF(model), {"method": "gauss-newton", "max_steps_per_sample": 1}
-        here = np.searchsorted(target.c.grid, observable.grid - 1e-9)
-        motion = og.Target(observable, sampler, target.c.mean_values[here], target.c.stderr[here], name="C(t)")
-    else:
-        windows = {"timestep": TIMESTEP, "n_steps": WINDOW, "stride": 5, "n_windows": args.frames // 8, "workers": 1}
-        vacf = og.VACF(normalize=True, max_lag=TIMESTEP * WINDOW, interval=5 * TIMESTEP)
-        motion = og.Target(vacf, sampler, target.c.mean_values, np.maximum(target.c.stderr, 1e-4), name="C(t)",
-                           propagate=windows)
-        options = {"method": torch.optim.Adam, "lr": LEARNING_RATE, "max_steps_per_sample": 5}
+    stride, n_windows = (10, args.frames) if args.method == "gauss-newton" else (5, args.frames // 8)
+    windows = {"timestep": TIMESTEP, "n_steps": WINDOW, "stride": stride, "n_windows": n_windows, "workers": 1}
+    vacf = og.VACF(normalize=True, max_lag=TIMESTEP * WINDOW, interval=stride * TIMESTEP)
+    here = np.searchsorted(target.c.grid, vacf.grid - 1e-9)
+    motion = og.Target(vacf, sampler, target.c.mean_values[here], target.c.stderr[here], name="C(t)",
+                       propagate=windows)
+    options = {} if args.method == "gauss-newton" else {"method": torch.optim.Adam, "lr": LEARNING_RATE,
+                                                        "max_steps_per_sample": 5}
     clock = Clock()
     history = og.fit([structure, motion], max_iterations=args.iterations, tolerance=1e-4, progress=False, **options)
     after = measure(potential, args, args.test_frames, args.seed + 400, "fitted")

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What g(r) and C(t) of a liquid teach through its trajectories: derivatives, both terms, and a potential found."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,32 +140,3 @@ def test_two_parameters_are_found_where_one_curve_leaves_them_open(sampled):
     assert (stderr < [0.004, 0.08]).all()
     assert (np.abs(error) < 4 * stderr).all()
     assert (of_motion > 1.5 * stderr).all()  # a larger sigma and a smaller epsilon: nearly the same C(t)
-
-
-def example():
-    path = Path(__file__).parents[2] / "examples" / "08_rdf_and_vacf.py"
-    spec = importlib.util.spec_from_file_location("rdf_and_vacf", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_examples_derivatives_are_those_of_its_values():
-    """By differences in single coefficients of the spline, of the core and of the well; Reference is not needed."""
-    module = example()
-    potential = og.SplinePotential.from_potential(module.lennard_jones(), TEMPERATURE)
-    model, positions = module.model_of(potential, 130)
-    frames = module.ensemble(model, positions, 2, 1, "two").sample()
-    observable = module.WindowVACF(model)
-    derivatives = observable.coefficient_derivatives(frames)
-    onto = module.jacobian(model.coefficients(TEMPERATURE), [potential.values])
-    found = (derivatives @ onto)[:, :, [24, 28, 33]]
-    with torch.no_grad():
-        for column, k in enumerate((24, 28, 33)):
-            sides = []
-            for sign in (1, -1):
-                potential.values[0, k] += sign * 2e-3
-                sides.append(observable(frames))
-                potential.values[0, k] -= sign * 2e-3
-            difference = (sides[0] - sides[1]) / 4e-3
-            assert torch.allclose(found[:, :, column], difference, atol=2e-2 * float(difference.abs().max()))
