@@ -14,6 +14,7 @@ import openmmgrad as og
 from openmmgrad.fitting.gauss_newton import GaussNewton, local_quadratics
 from openmmgrad.fitting.influence import Influence, influence
 from openmmgrad.fitting.problem import Problem
+from openmmgrad.fitting.quadratic import Step
 from openmmgrad.fitting.sample import Sample
 
 
@@ -25,7 +26,8 @@ def found(targets):
     sampler = targets[0].ensemble
     problem, samples = Problem(targets), {sampler: Sample(sampler, [sampler.sample()])}
     parts, responses = local_quadratics(problem, samples)
-    return problem, samples, influence(problem, parts, responses, 1.0)
+    step = Step(problem, parts)
+    return problem, samples, influence(problem, step, responses, step.joint_posterior(1.0))
 
 
 def test_pulls_add_up_to_the_step_and_errors_combine():

@@ -88,39 +88,47 @@ class Influence:
         return cls(saved["targets"], saved["parameters"], **arrays, open_directions=directions)
 
 
-def influence(problem, parts: list, responses: list, smoothness: float) -> Influence | None:
-    """The `Influence` of every target, from local quadratics and (part, Response) pairs; None without parameters.
+def influence(problem, step, responses: list, covariance) -> Influence | None:
+    """The `Influence` of every target; None without global parameters.
 
-    Responses must be in the order of ``problem.targets_of`` each part's Ensemble.
+    Parameters
+    ----------
+    step
+        A `Step` of the Problem.
+    responses
+        (part, Response) pairs, in the order of ``problem.targets_of`` each part's Ensemble.
+    covariance
+        Of all coordinates: ``step.joint_posterior``.
     """
     if not problem.scalars:
         return None
-    starts = np.cumsum([0, *(p.numel() for p in problem.parameters)])
-    place = {id(p): start for p, start in zip(problem.parameters, starts, strict=False)}
-    columns = np.array([place[id(s.tensor)] for s in problem.scalars])
-    units = np.array([problem.units[[id(p) for p in problem.parameters].index(id(s.tensor))] for s in problem.scalars])
+    covariance, place_of = np.asarray(covariance), {id(p): at for p, at in zip(step.parts, step.places, strict=True)}
+    homes = {part.ensemble.model: place_of[id(part)] for part in step.parts}
+    columns = np.array([homes[s.model].start + s.column for s in problem.scalars])
     scales = np.array([s.scale for s in problem.scalars])
-    maps = {id(part): problem.jacobian(part.ensemble)[1].numpy() for part in parts}
-    curvature = sum(maps[id(p)].T @ (p.hessian + p.anchor + smoothness * p.roughness.T @ p.roughness).numpy()
-                    @ maps[id(p)] for p in parts)
-    scaled = np.sqrt(np.maximum(np.diag(curvature), 1e-300))
-    covariance = np.linalg.pinv(curvature / np.outer(scaled, scaled), rcond=1e-12, hermitian=True) / np.outer(scaled,
-                                                                                                             scaled)
     pulls, alone, names = [], [], []
-    of_part = {id(part): iter(problem.targets_of(part.ensemble)) for part in parts}
+    of_part = {id(part): iter(problem.targets_of(part.ensemble)) for part in step.parts}
     for part, response in responses:
         names.append(next(of_part[id(part)]).name)
         inverse, _ = response.inverse_covariance
-        jacobian = response.jacobian @ maps[id(part)]
-        pulls.append(-units * (covariance @ (response.weight * jacobian.T @ inverse @ response.residual))[columns])
-        information = response.weight * np.einsum("mg,mn,ng->g", jacobian[:, columns], inverse, jacobian[:, columns])
-        with np.errstate(divide="ignore"):
-            alone.append(units / np.sqrt(np.maximum(information, 0.0)))
-    own = covariance[np.ix_(columns, columns)] * np.outer(units, units)
+        slope = response.weight * response.jacobian.T @ inverse @ response.residual
+        pulls.append(-scales * (covariance[columns, place_of[id(part)]] @ slope))
+        alone.append([_alone(response, part.ensemble.model, s) for s in problem.scalars])
+    own = covariance[np.ix_(columns, columns)] * np.outer(scales, scales)
     errors = np.sqrt(np.maximum(np.diag(own), 0.0))
-    values, vectors = np.linalg.eigh(own / np.outer(scales, scales))
+    values, vectors = np.linalg.eigh(covariance[np.ix_(columns, columns)])
     left_open = [(v, float(np.sqrt(e))) for e, v in zip(values[::-1], vectors.T[::-1], strict=True)
                  if e > OPEN**2 / 2]  # the prior alone gives a variance of 1
     correlation = own / np.maximum(np.outer(errors, errors), 1e-300)
     return Influence(names, [s.label for s in problem.scalars], scales, np.array(pulls), np.array(alone), errors,
                      correlation, left_open)
+
+
+def _alone(response, model, scalar) -> float:
+    """Standard error of one global parameter from one target of a Model, all others held."""
+    for name in model.parameter_names:
+        if model.global_parameters[name] is scalar.tensor:
+            slopes = response.jacobian[:, model.n_features + model.parameter_names.index(name)]
+            information = response.weight * slopes @ response.inverse_covariance[0] @ slopes
+            return model.parameter_scales[name] / np.sqrt(information) if information > 0 else np.inf
+    return np.inf

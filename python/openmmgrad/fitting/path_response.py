@@ -20,6 +20,7 @@ from ..estimate import expectation
 from ..units import KB
 from ..weights import Weights
 from .statistics import Response, shrunk_covariance, weighted_covariance
+from .windows import evenly
 
 STEP = 1e-3  # of a parameter's scale: the difference of windows
 
@@ -88,7 +89,7 @@ def _by_differences(problem, windows, targets: list, sample) -> dict[object, np.
     found = {t: np.zeros((len(t.values), len(model.parameter_names))) for t in targets}
     start, w = windows.start(sample)
     if windows.n_differentiated is not None:
-        few = np.linspace(0, len(start) - 1, min(windows.n_differentiated, len(start))).round().astype(int)
+        few = evenly(len(start), min(windows.n_differentiated, len(start)))
         start, w = start[few], Weights(w.w[few] / w.w[few].sum())
     for g, (name, scale) in enumerate(model.parameter_scales.items()):
         parameter = model.global_parameters[name]

@@ -39,10 +39,12 @@ def posterior(problem: Problem, samples: dict, confidence: float,
     if problem.learns_torch_energies or (problem.windows and not problem.path_memory):
         return {}, {}, None
     parts, responses = local_quadratics(problem, samples)
-    covariances = Step(problem, parts).posterior(smoothness)
+    step = Step(problem, parts)
+    joint = step.joint_posterior(smoothness)
+    covariances = [joint[place, place] for place in step.places]
     bands = {part.ensemble.name: _band(problem, part, covariance, confidence)
              for part, covariance in zip(parts, covariances, strict=True) if part.ensemble.model.terms}
-    return bands, parameter_errors(problem, parts, covariances), influence(problem, parts, responses, smoothness)
+    return bands, parameter_errors(problem, parts, covariances), influence(problem, step, responses, joint)
 
 
 def _band(problem: Problem, part, covariance: torch.Tensor, confidence: float) -> tuple:

@@ -98,6 +98,17 @@ class Step:
 
     def posterior(self, smoothness: float) -> list[Tensor]:
         """Covariance of y_e given the data and the prior, [D, D] for each Ensemble."""
+        covariance = self.joint_posterior(smoothness)
+        return [covariance[place, place] for place in self.places]
+
+    @property
+    def places(self) -> list[slice]:
+        """Where each Ensemble's coordinates are among all of them in a row."""
+        ends = np.cumsum([0, *(len(part.start) for part in self.parts)]).tolist()
+        return [slice(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+
+    def joint_posterior(self, smoothness: float) -> Tensor:
+        """Covariance of the coordinates of all Ensembles in a row, given the data and the prior."""
         curvatures = [p.hessian + p.anchor + smoothness * p.roughness.T @ p.roughness for p in self.parts]
         jacobian = torch.cat([j for _, j in self._start_jacobians])
         curvature = torch.block_diag(*curvatures)
@@ -105,17 +116,11 @@ class Step:
             precision = jacobian.T @ curvature @ jacobian
             scale = precision.diagonal().clamp_min(1e-300).rsqrt()
             inverse = torch.linalg.pinv(precision * scale[:, None] * scale, rtol=1e-12, hermitian=True)
-            covariance = jacobian @ (inverse * scale[:, None] * scale) @ jacobian.T
-        else:  # unit prior on each parameter, through the kernel J J^T
-            kernel = jacobian @ jacobian.T
-            identity = torch.eye(len(kernel), dtype=torch.float64)
-            covariance = kernel @ torch.linalg.solve(identity + curvature @ kernel, identity)
-        blocks, start = [], 0
-        for part in self.parts:
-            size = len(part.start)
-            blocks.append(covariance[start:start + size, start:start + size])
-            start += size
-        return blocks
+            return jacobian @ (inverse * scale[:, None] * scale) @ jacobian.T
+        # unit prior on each parameter, through the kernel J J^T
+        kernel = jacobian @ jacobian.T
+        identity = torch.eye(len(kernel), dtype=torch.float64)
+        return kernel @ torch.linalg.solve(identity + curvature @ kernel, identity)
 
     def _terms(self, part: LocalQuadratic, c: Tensor, smoothness: float, mu: float):
         delta = c - part.start

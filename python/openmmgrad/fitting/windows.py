@@ -51,7 +51,7 @@ class Windows:
 
     def chosen_of(self, rows: np.ndarray) -> np.ndarray:
         """Of rows [S, ...], one per frame, those of the frames that windows start from."""
-        return rows[np.unique(np.linspace(0, len(rows) - 1, self.n_windows or len(rows)).round().astype(int))]
+        return rows[evenly(len(rows), self.n_windows)]
 
     def start(self, sample) -> tuple[Frames, Weights]:
         """The frames of a Sample that windows start from, evenly spaced, and their Weights."""
@@ -75,6 +75,11 @@ class Windows:
         if not torch.is_grad_enabled():
             self._last = key, result
         return result
+
+
+def evenly(n: int, wanted: int | None) -> np.ndarray:
+    """Indices of so many of n, evenly spaced with both ends; None is all."""
+    return np.unique(np.linspace(0, n - 1, wanted or n).round().astype(int))
 
 
 def windows_of(targets: Sequence) -> dict:
