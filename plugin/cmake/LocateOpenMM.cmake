@@ -19,6 +19,7 @@ endif()
 find_path(OPENMM_INCLUDE_DIR OpenMM.h PATHS "${openmm_prefix}/include" NO_DEFAULT_PATH NO_CACHE)
 find_library(OPENMM_LIBRARY OpenMM PATHS "${openmm_prefix}/lib" NO_DEFAULT_PATH NO_CACHE)
 find_library(OPENMM_CPU_LIBRARY OpenMMCPU PATHS "${openmm_prefix}/lib/plugins" NO_DEFAULT_PATH NO_CACHE)
+find_library(OPENMM_OPENCL_LIBRARY OpenMMOpenCL PATHS "${openmm_prefix}/lib/plugins" NO_DEFAULT_PATH NO_CACHE)
 if(NOT OPENMM_INCLUDE_DIR OR NOT OPENMM_LIBRARY OR NOT OPENMM_CPU_LIBRARY)
     message(FATAL_ERROR
         "OpenMM-Grad: expected include/OpenMM.h, lib/libOpenMM and lib/plugins/libOpenMMCPU under '${openmm_prefix}', found "
@@ -36,6 +37,30 @@ set_target_properties(OpenMM::OpenMM PROPERTIES
 set_target_properties(OpenMM::CPU PROPERTIES
     IMPORTED_LOCATION "${OPENMM_CPU_LIBRARY}"
     INTERFACE_INCLUDE_DIRECTORIES "${OPENMM_INCLUDE_DIR};${OPENMM_INCLUDE_DIR}/openmm/reference")
+
+# The platforms of graphics processors. OpenMM's headers for them stand alone: neither OpenCL nor CUDA is needed to build.
+set(has_opencl OFF)
+if(OPENMM_OPENCL_LIBRARY AND EXISTS "${OPENMM_INCLUDE_DIR}/openmm/opencl/OpenCLPlatform.h")
+    set(has_opencl ON)
+    add_library(OpenMM::OpenCL SHARED IMPORTED)
+    set_target_properties(OpenMM::OpenCL PROPERTIES
+        IMPORTED_LOCATION "${OPENMM_OPENCL_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${OPENMM_INCLUDE_DIR}"
+        IMPORTED_LINK_DEPENDENT_LIBRARIES "OpenMM::OpenMM")
+endif()
+set(has_cuda OFF)
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND EXISTS "${OPENMM_INCLUDE_DIR}/openmm/cuda/CudaPlatform.h")
+    set(has_cuda ON)
+endif()
+option(OPENMMGRAD_BUILD_OPENCL "Build the kernels of the OpenCL platform" ${has_opencl})
+option(OPENMMGRAD_BUILD_CUDA "Build the kernels of the CUDA platform (OpenMM's CUDA platform may be added later)" ${has_cuda})
+if(OPENMMGRAD_BUILD_OPENCL AND NOT has_opencl)
+    message(FATAL_ERROR "OpenMM-Grad: OPENMMGRAD_BUILD_OPENCL=ON expects lib/plugins/libOpenMMOpenCL and "
+        "include/openmm/opencl/OpenCLPlatform.h under '${openmm_prefix}', which has not both. Set it OFF.")
+endif()
+if(OPENMMGRAD_BUILD_CUDA AND NOT has_cuda)
+    message(FATAL_ERROR "OpenMM-Grad: OPENMMGRAD_BUILD_CUDA=ON expects Linux and include/openmm/cuda/CudaPlatform.h "
+        "under '${openmm_prefix}', found '${CMAKE_SYSTEM_NAME}' or no such file. Set it OFF.")
+endif()
 
 if(NOT SKBUILD)
     set(OPENMMGRAD_LIB_DIR lib)

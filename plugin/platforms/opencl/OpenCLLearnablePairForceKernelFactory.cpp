@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#include "internal/windowsExportOpenMMGrad.h"
+
+/** Every plugin needs its own: OpenMM would otherwise find and call that of a library it depends on. */
+extern "C" OPENMMGRAD_PLUGIN_EXPORT void registerPlatforms() {}
+
+extern "C" OPENMMGRAD_PLUGIN_EXPORT void registerKernelFactories() {}
