@@ -13,6 +13,7 @@ import openmm
 import torch
 from torch import Tensor
 
+from .contexts import find_platform
 from .errors import require
 from .frames import Frames
 from .global_parameters import analytic, forces_of, moves_dispersion, request_derivatives, set_defaults
@@ -60,7 +61,7 @@ class ParameterEnergy:
         given = properties(platform, threads)
         self._system = held
         self._context = openmm.Context(held, openmm.VerletIntegrator(0.001),
-                                       openmm.Platform.getPlatformByName(platform), given)
+                                       find_platform(platform, "potential_energies"), given)
         self._remembered: WeakKeyDictionary[Frames, OrderedDict] = WeakKeyDictionary()
 
     def energies(self, frames: Frames, values: np.ndarray) -> np.ndarray:

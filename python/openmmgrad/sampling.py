@@ -10,6 +10,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
+from .contexts import find_platform
 from .errors import require
 from .features import FeatureEvaluator
 from .frames import Frames, FrameWriter, State
@@ -177,9 +178,7 @@ class Ensemble:
                 f"equilibration must not be negative, found {self.equilibration} steps", "Give steps, or None")
         require(self.threads is None or self.threads >= 1, who,
                 f"threads must be at least 1, found {self.threads}", "Give a number of threads, or None")
-        names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
-        require(self.platform in names, who, f"platform {self.platform!r} is not available; found {', '.join(names)}",
-                "Choose one of those, or see openmm.Platform.getPluginLoadFailures()")
+        find_platform(self.platform, who)
         require(self.timestep <= 0.1, who, f"timestep is {self.timestep} ps, more than 0.1 ps",
                 "Timesteps are in ps: 2 fs is 0.002")
 
@@ -207,7 +206,7 @@ class Ensemble:
         kind = openmm.LangevinMiddleIntegrator if self.dimensions == 3 else planar_integrator
         integrator = kind(self.temperature, self.friction, self.timestep)
         integrator.setRandomNumberSeed(seed)
-        platform = openmm.Platform.getPlatformByName(self.platform)
+        platform = find_platform(self.platform, "Ensemble")
         given = properties(self.platform, self.threads)
         context = openmm.Context(system, integrator, platform, given)
         context.setPositions(self.positions)

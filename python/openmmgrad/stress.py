@@ -9,6 +9,7 @@ import numpy as np
 import openmm
 
 from . import plugin
+from .contexts import find_platform
 from .errors import require
 from .units import plain
 
@@ -94,7 +95,7 @@ class PressureTensor:
         self.components = COMPONENTS if diagonal else COMPONENTS[:3]
         self._n_particles = system.getNumParticles()
         self._context = openmm.Context(system, openmm.VerletIntegrator(0.001),
-                                       openmm.Platform.getPlatformByName(platform), properties or {})
+                                       find_platform(platform, who), properties or {})
         self.calculator = plugin.MolecularPressure(self._context, strain, diagonal)
         self.n_molecules = self.calculator.getNumMolecules()
 

@@ -13,6 +13,7 @@ import openmm
 import torch
 from torch import Tensor
 
+from .contexts import find_platform
 from .errors import require
 from .frames import Frames
 from .global_parameters import forces_of
@@ -162,8 +163,7 @@ def _context(model: Any, frames: Frames, platform: str, threads: int | None) -> 
     if frames.boxes is not None:
         system.setDefaultPeriodicBoxVectors(*frames.boxes[0])
     given = properties(platform, threads)
-    return openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform),
-                          given)
+    return openmm.Context(system, openmm.VerletIntegrator(0.001), find_platform(platform, "potential_energies"), given)
 
 
 def _needs_whole_molecules(system: openmm.System) -> bool:

@@ -12,7 +12,7 @@ PURE = ("potentials/", "observables/", "counts.py", "dipole.py", "errors.py", "e
         "frames.py", "measured_spectra.py", "path.py", "platforms.py", "recording.py", "refractive_index.py",
         "selection.py", "series.py", "spectral.py", "spectrum_bands.py", "spline.py", "storage.py", "table_values.py",
         "tables.py", "targets.py", "units.py", "weights.py")
-KNOW_OPENMM = ("_load.py", "backends/", "export.py", "features.py", "fluids.py", "global_parameters.py",
+KNOW_OPENMM = ("_load.py", "backends/", "contexts.py", "export.py", "features.py", "fluids.py", "global_parameters.py",
                "integrators.py", "learnt_parameters.py", "model.py", "pair_terms.py", "parameter_energy.py",
                "planar.py", "propagation/", "recorder.py", "recorder_setup.py", "sampling.py", "stress.py",
                "system_energy.py", "torch_energy.py", "waters.py")

@@ -12,6 +12,7 @@ import openmm
 import torch
 from torch import Tensor, nn
 
+from ..contexts import find_platform
 from ..errors import require
 from ..frames import Frames
 from ..global_parameters import available
@@ -157,9 +158,7 @@ class Propagator:
                     f"{name} must be a whole number from 1, found {value}", "Give a number of steps, or leave it out")
         require(n_steps >= stride, who, f"expected stride up to n_steps = {n_steps}, found {stride}",
                 "Take more steps or a shorter stride")
-        names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
-        require(platform in names, who, f"platform {platform!r} is not available; found {', '.join(names)}",
-                "Choose one of those")
+        find_platform(platform, who)
         self.model, self._masses = model, model.masses
         step = None if timestep is None else float(plain(timestep, "ps"))
         self.integrator = copy_integrator(integrator, step, model.system)
