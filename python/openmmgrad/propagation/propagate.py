@@ -21,6 +21,7 @@ from ..model import REFERENCE_TEMPERATURE, Model
 from ..path import Path
 from ..sampling import box_vectors
 from ..units import plain
+from .buffers import Buffers
 from .engine import Engine, Settings
 from .function import PropagateFunction, Run
 from .system import copy_integrator
@@ -80,7 +81,7 @@ def propagate(model: Model, frames: Frames | None = None, timestep: float | None
 
 
 class Propagator:
-    r"""Runs windows of a Model's System and differentiates them: keeps its Contexts between calls.
+    r"""Runs windows of a Model's System and differentiates them: keeps its Contexts, and memory, between calls.
 
     .. math:: v' = v + \Delta t\, F_\theta(x)/m, \qquad x' = x + \Delta t\, v'
 
@@ -173,6 +174,7 @@ class Propagator:
         self.temperature = None if temperature is None else float(plain(temperature, "K"))
         self._default_box = box
         self._engines: dict[tuple, list[Engine]] = {}
+        self._buffers = Buffers()
 
     def __call__(self, frames: Frames | None = None, *, initial: tuple[Any, Any] | None = None,
                  controls: Mapping[str, Tensor] | None = None) -> Path:
@@ -215,7 +217,7 @@ class Propagator:
             every, kept_bytes = plan_memory(self.n_steps, self.model.n_particles, branches, keep_velocities,
                                             self.memory, self.checkpoint_every)
         plan = Plan(self.n_steps, self.stride, self.two_sided, half_step, keep, every, keep_velocities, constrained,
-                    self.max_reverse_steps, self.observe, self.seed)
+                    self.max_reverse_steps, self.observe, self.seed, self._buffers)
         engines = self._get_engines(n_windows, temperature, learnt, tuple(controls), boxes)
 
         def load() -> None:

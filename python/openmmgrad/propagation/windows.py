@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import require
+from .buffers import Buffers
 from .engine import Cotangents, Engine, Piece, State
 
 PIECE = 256  # steps that are run at a time where every position is kept
@@ -44,6 +45,8 @@ class Plan:
         f(x, v) -> values, or None to show positions and velocities.
     seed
         Of noise.
+    buffers
+        Memory of the positions and velocities that are kept.
     """
 
     n_steps: int
@@ -57,6 +60,7 @@ class Plan:
     max_reverse_steps: int
     observe: Callable[[Tensor, Tensor], Tensor] | None
     seed: int
+    buffers: Buffers
 
     @property
     def n_shown(self) -> int:
@@ -156,14 +160,15 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
         state = engine.start(x0, direction * v0, values)
         if plan.keep and plan.every is None:
             direct = shown.x is not None and plan.stride == 1 and not plan.two_sided
-            branch.x = shown.x if direct else np.empty((n + 1, *x0.shape))
-            branch.v = np.empty((n + 1, *x0.shape)) if plan.keep_velocities else None
+            branch.x = shown.x if direct else plan.buffers.empty((n + 1, *x0.shape))
+            branch.v = plan.buffers.empty((n + 1, *x0.shape)) if plan.keep_velocities else None
         for span in plan.pieces(direction):
             if span.first > 0 and plan.every is not None:
                 _begin(engine, branch, span.first, plan)
             branch.starts.append(state if plan.keep and plan.every is not None else None)
             x, v = (None if array is None else array[span.first:span.first + span.n + 1]
                     for array in (branch.x, branch.v))
+            x = plan.buffers.empty((span.n + 1, *x0.shape)) if x is None else x
             v_at = None if plan.keep_velocities and (plan.keep or plan.constrained) else span.v_at
             piece = engine.run(span.first, values[span.first:span.first + span.n], state, v_at, x, v)
             _require_finite(piece, window, span)
@@ -219,7 +224,8 @@ def _recall(engine: Engine, plan: Plan, branch: Kept, span: Span, index: int) ->
     if plan.every is not None:
         _begin(engine, branch, span.first, plan)
         v_at = None if plan.keep_velocities else span.v_at[:0]
-        return engine.run(span.first, branch.controls[span.first:span.first + span.n], branch.starts[index], v_at)
+        x = plan.buffers.empty((span.n + 1, *branch.starts[index].x.shape))
+        return engine.run(span.first, branch.controls[span.first:span.first + span.n], branch.starts[index], v_at, x)
     states = slice(span.first, span.first + span.n + 1)
     v = branch.x[states] if branch.v is None else branch.v[states]  # not read where it is not kept
     return Piece(branch.x[states], v, branch.p[index])
@@ -290,7 +296,8 @@ def _seed(seed: int, index: int) -> int:
 
 
 def _require_finite(piece: Piece, window: int, span: Span) -> None:
-    bad = ~np.isfinite(piece.x).all(axis=(1, 2))
-    step = span.first + int(np.argmax(bad))
-    require(not bad.any(), "propagate", f"positions of window {window} are NaN or infinite from step {step}",
+    if np.isfinite(piece.x[-1]).all():  # what is not finite stays so
+        return
+    step = span.first + int(np.argmin(np.isfinite(piece.x).all(axis=(1, 2))))
+    require(False, "propagate", f"positions of window {window} are NaN or infinite from step {step}",
             "Use a shorter timestep, or start from frames without overlaps")
