@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The CPU kernels and their list of pairs: nothing missed, nothing counted twice, in every box and with any threads.
 
-OPENMMGRAD_CPU_SIMD=off makes the CPU kernels do without instructions that the processor may lack. Forces asked for
-without the energy are in single precision where it has them; everything else is in double precision.
+OPENMMGRAD_CPU_SIMD chooses the loops: off, sse, avx2 or avx512; all that this processor has are tested, and which it
+has is read from the system. Forces asked for without the energy are in single precision, all else in double precision.
 """
 
 import copy
 import itertools
+import re
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -33,15 +35,26 @@ SELECTIONS = {  # types, exclusions, groups
     "plain": (1, 0, 0),
     "types": (3, 0, 0),
     "many types": (9, 0, 0),
+    "very many types": (18, 0, 0),
     "exclusions": (2, 400, 0),
     "groups": (2, 0, 2),
     "all": (3, 300, 3),
 }
 
 
-@pytest.fixture(params=["simd", "portable"])
+NEEDS = {  # of the processor, as Linux names it
+    "off": set(),
+    "sse": {"sse4_1"},
+    "avx2": {"avx2", "fma"},
+    "avx512": {"avx2", "fma", "avx512f", "avx512vl", "avx512dq", "avx512bw"},
+}
+FLAGS = set(re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
+AVAILABLE = [name for name, needs in NEEDS.items() if needs <= FLAGS]
+
+
+@pytest.fixture(params=AVAILABLE)
 def instructions(request, monkeypatch):
-    monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", "off" if request.param == "portable" else "on")
+    monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", request.param)
     return request.param
 
 
@@ -113,6 +126,18 @@ def everything(context, lam):
 
 def relative_error(found, expected):
     return np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-12)
+
+
+@pytest.mark.parametrize("wish", ["avx512", "avx2", "sse", "off", "", "neon", "AVX2"])
+def test_loops_are_what_the_processor_has(wish, monkeypatch):
+    monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", wish)
+    force = make_force(2, False, np.random.default_rng(0))
+    if wish in [*AVAILABLE, ""]:
+        assert energy(make_context(force, None, [[0, 0, 0], [0.5, 0, 0]])) != 0
+    else:
+        expected = rf"OPENMMGRAD_CPU_SIMD={wish}, expected one of what this processor has: {', '.join(AVAILABLE)}\."
+        with pytest.raises(openmm.OpenMMException, match=expected):
+            make_context(force, None, [[0, 0, 0], [0.5, 0, 0]])
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)

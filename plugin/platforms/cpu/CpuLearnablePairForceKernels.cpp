@@ -66,7 +66,6 @@ void CpuCalcLearnablePairForceKernel::initialize(const System& system, const Lea
     sums.resize(data.threads.getNumThreads());
     sortedPositions.resize(4 * numParticles);
     sortedLambda.resize(4 * numParticles);
-    sortedTypes.resize(numParticles);
     grid.resize(4 * numParticles);
 }
 
@@ -169,19 +168,18 @@ void CpuCalcLearnablePairForceKernel::sweepInDouble(ContextImpl& context, Pack p
         [&](int k, int i, const Vec3& x) {
             for (int axis = 0; axis < 3; axis++)
                 sortedPositions[4 * k + axis] = x[axis];
-            sortedTypes[k] = types[i];
+            sortedPositions[4 * k + 3] = types[i];
             pack(k, i);
         },
         [&](int thread) {
-            work(CpuPairShare{*list, table, list->getShare(thread), list->getShare(thread + 1), sortedPositions.data(),
-                              sortedTypes.data()},
+            work(CpuPairShare{*list, table, list->getShare(thread), list->getShare(thread + 1), sortedPositions.data()},
                  sums[thread]);
         },
         finish);
 }
 
 double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool includeForces, bool includeEnergy) {
-    if (includeForces && !includeEnergy && loops.addForcesInSingle != nullptr) {
+    if (includeForces && !includeEnergy) {
         addForcesInSingle(context);
         return 0;
     }
@@ -229,8 +227,8 @@ void CpuCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextImpl&
     sweepInDouble(
         context, [](int, int) {},
         [&](const CpuPairShare& share, Sums& mine) {
-            mine.slots.assign(tableEnergies.size(), 0.0);
-            loops.addCoefficientDerivatives(share, mine.slots.data());
+            mine.moments.assign(tableEnergies.size(), 0.0);
+            loops.addCoefficientDerivatives(share, mine.moments.data());
         },
         [](int, int) {});
     collectCoefficients(derivatives);
@@ -248,8 +246,8 @@ void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& c
         },
         [&](const CpuPairShare& share, Sums& mine) {
             mine.vectors.assign(4 * numParticles, 0.0);
-            mine.slots.assign(tableEnergies.size(), 0.0);
-            loops.addHessianVectorProduct(share, sortedLambda.data(), mine.vectors.data(), mine.slots.data());
+            mine.moments.assign(tableEnergies.size(), 0.0);
+            loops.addHessianVectorProduct(share, sortedLambda.data(), mine.vectors.data(), mine.moments.data());
         },
         [&](int k, int i) { product[i] = sumVectors(k); });
     collectCoefficients(parameterProduct);
@@ -261,8 +259,8 @@ void CpuCalcLearnablePairForceKernel::computeVirial(ContextImpl& context, vector
         context, [](int, int) {},
         [&](const CpuPairShare& share, Sums& mine) {
             fill(mine.virial, mine.virial + 9, 0.0);
-            mine.slots.assign(tableEnergies.size(), 0.0);
-            loops.addVirial(share, mine.virial, mine.slots.data());
+            mine.moments.assign(tableEnergies.size(), 0.0);
+            loops.addVirial(share, mine.virial, mine.moments.data());
         },
         [](int, int) {});
     virial.assign(9, 0.0);
@@ -280,12 +278,9 @@ Vec3 CpuCalcLearnablePairForceKernel::sumVectors(int sorted) const {
 }
 
 void CpuCalcLearnablePairForceKernel::collectCoefficients(vector<double>& result) const {
-    const int numIntervals = numCoefficients - 3;
     result.assign(coefficients.size(), 0.0);
     for (const Sums& s : sums)
-        for (int slot = 0; slot < numTypePairs * numIntervals; slot++)
-            for (int m = 0; m < 4; m++)
-                result[slot + 3 * (slot / numIntervals) + m] += s.slots[4 * slot + m];
+        table.addMoments(s.moments.data(), numTypePairs, result.data());
 }
 
 } // namespace OpenMMGrad

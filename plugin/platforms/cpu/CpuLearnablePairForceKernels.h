@@ -40,7 +40,7 @@ private:
         double energy;
         double virial[9];
         std::vector<double> vectors;     // [sorted][4]
-        std::vector<double> slots;       // [slot][4], see CpuSplineTable
+        std::vector<double> moments;     // see CpuSplineTable::addMoments()
         std::vector<float> singleForces; // [sorted][4]
     };
     void readParameters(const LearnablePairForce& force);
@@ -75,7 +75,6 @@ private:
     std::vector<Sums> sums; // one per thread
     // In the list's order, see CpuPairShare:
     std::vector<double> sortedPositions, sortedLambda;
-    std::vector<int> sortedTypes;
     std::vector<int32_t> grid;
 };
 

@@ -14,7 +14,8 @@ CpuPairList::CpuPairList(int numParticles, double cutoff, double padding, bool p
     : numParticles(numParticles), cutoff(cutoff), padding(padding), range((cutoff + padding) * (1 + 1e-6)),
       selection(selection), geometry(periodic, range), loops(loops), gridScale(geometry, 1 / range), version(0),
       order(numParticles), numPartners(numParticles), partners(numParticles), builtAt(numParticles),
-      heights(numParticles), gridX(numParticles + 8), gridY(numParticles + 8), gridZ(numParticles + 8) {}
+      heights(numParticles), gridX(numParticles + CpuPairLoops::MaxLanes),
+      gridY(numParticles + CpuPairLoops::MaxLanes), gridZ(numParticles + CpuPairLoops::MaxLanes) {}
 
 long long CpuPairList::getMemory() const {
     long long bytes = 0;
@@ -188,7 +189,7 @@ void CpuPairList::findPartners(int begin, int end, vector<int>& entries) {
             const int first = max(run.first, i + 1);
             if (first >= run.last)
                 continue;
-            const size_t needed = used + count + (run.last - first) + 8;
+            const size_t needed = used + count + (run.last - first) + CpuPairLoops::MaxLanes;
             if (entries.size() < needed)
                 entries.resize(max(needed, entries.size() + entries.size() / 2));
             count += findWithinRange(i, first, run.last, &entries[used + count]);

@@ -20,6 +20,16 @@ struct CpuSplineTable {
     const double* energies;      // [slot][4]: u = p[0] + t (p[1] + t (p[2] + t p[3])), in kJ/mol
     const float* forces;         // [slot][4]: -u' = p[0] + t (p[1] + t p[2]), in kJ/mol/nm
     double basis[4][4];          // B_{interval+m} = sum_p basis[p][m] t^p
+    /**
+     * From sums of factor*t^p (or of factor*dt^p/dr), [slot][4], to sums of factor*B_k (or of factor*B'_k),
+     * [typePair][numIntervals + 3].
+     */
+    void addMoments(const double* moments, int numTypePairs, double* sums) const {
+        for (int slot = 0; slot < numTypePairs * numIntervals; slot++)
+            for (int p = 0; p < 4; p++)
+                for (int m = 0; m < 4; m++)
+                    sums[slot + 3 * (slot / numIntervals) + m] += basis[p][m] * moments[4 * slot + p];
+    }
 };
 
 /** One thread's share of the work: the pairs of sorted indices begin <= i < end. */
@@ -27,8 +37,7 @@ struct CpuPairShare {
     const CpuPairList& list;
     const CpuSplineTable& table;
     int begin, end;
-    const double* positions; // [sorted][4]; the fourth elements are not used
-    const int* types;        // [sorted]
+    const double* positions; // [sorted][4]: x, y, z and the type
 };
 
 /**
@@ -39,32 +48,37 @@ struct CpuPairShare {
 struct CpuPairLoops {
     /**
      * The grid points j, begin <= j < end, within distance 1 of point i. The brick image must show them.
-     * @param x,y,z         grid coordinates; up to seven elements from `end` on are read
-     * @param[out] entries  4*j for each; up to seven elements beyond the last are overwritten
+     * @param x,y,z         grid coordinates; up to MaxLanes elements from `end` on are read
+     * @param[out] entries  4*j for each; up to MaxLanes elements beyond the last are overwritten
      * @return how many there are
      */
     int (*findWithin)(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i, int begin,
                       int end, int* entries);
     /**
      * Forces in single precision, from exact differences of grid coordinates (CpuPairGeometry): displacements carry a
-     * relative error only. Null where double precision is no slower.
+     * relative error only.
      * @param grid  [sorted][4]: grid coordinates and type
      */
     void (*addForcesInSingle)(const CpuPairList& list, const CpuSplineTable& table, const int32_t* grid, int begin,
                               int end, float* forces);
     /** F_i = -u'(r) e, F_j = u'(r) e. @return the energy, sum u(r) */
     double (*addForces)(const CpuPairShare& share, double* forces);
-    /** sum B_k(r). @param[in,out] sums  [slot][4], for B_{interval} .. B_{interval+3}; so below */
-    void (*addCoefficientDerivatives)(const CpuPairShare& share, double* sums);
+    /** sum B_k(r). @param[in,out] moments  of t^p, see CpuSplineTable::addMoments(); so below */
+    void (*addCoefficientDerivatives)(const CpuPairShare& share, double* moments);
     /**
-     * With w = lambda_i - lambda_j: on i -[u''(r)(e.w) e + (u'(r)/r)(w - (e.w) e)], on j the opposite; sums:
+     * With w = lambda_i - lambda_j: on i -[u''(r)(e.w) e + (u'(r)/r)(w - (e.w) e)], on j the opposite; moments of
      * -(e.w) B'_k(r).
      */
-    void (*addHessianVectorProduct)(const CpuPairShare& share, const double* lambda, double* product, double* sums);
-    /** W_ab = -u'(r) r e_a e_b, row major [9]; sums: -r B'_k(r). */
-    void (*addVirial)(const CpuPairShare& share, double* virial, double* sums);
+    void (*addHessianVectorProduct)(const CpuPairShare& share, const double* lambda, double* product, double* moments);
+    /** W_ab = -u'(r) r e_a e_b, row major [9]; moments of -r B'_k(r). */
+    void (*addVirial)(const CpuPairShare& share, double* virial, double* moments);
 
-    /** The best loops for this processor; the portable ones if the environment sets OPENMMGRAD_CPU_SIMD=off. */
+    static const int MaxLanes = 16;
+    /**
+     * The best loops for this processor; those that the environment asks for by OPENMMGRAD_CPU_SIMD=off, sse, avx2 or
+     * avx512.
+     * @throw OpenMMException if it asks for what the processor does not have
+     */
     static const CpuPairLoops& choose();
 };
 

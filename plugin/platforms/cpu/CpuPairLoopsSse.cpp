@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include "CpuVectorsSse.h"
+#include "CpuPairLoopsDouble.h"
+#include "CpuPairLoopsSingle.h"
+
+namespace OpenMMGrad {
+
+extern const CpuPairLoops cpuSseLoops = {findWithin,
+                                            addForcesInSingle,
+                                            addForces,
+                                            addCoefficientDerivatives,
+                                            addHessianVectorProduct,
+                                            addVirial};
+
+} // namespace OpenMMGrad
+
+#endif
+
