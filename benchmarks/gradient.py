@@ -242,10 +242,10 @@ def facts(options: argparse.Namespace) -> dict:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout
-    return {"benchmark": "gradient", "date": date.today().isoformat(), "commit": commit.strip(),
+    return {"date": date.today().isoformat(), "commit": commit.strip(),
             "processor": processor, "cores": os.cpu_count(), "load": os.getloadavg(), "threads": options.threads,
-            "steps": options.steps, "rounds": options.rounds, "seconds": options.seconds,
-            "openmm": openmm.__version__, "torch": torch.__version__}  # fmt: skip
+            "steps": options.steps, "rounds": options.rounds, "openmm": openmm.__version__,
+            "torch": torch.__version__}  # fmt: skip
 
 
 def main() -> None:
@@ -268,7 +268,7 @@ def main() -> None:
     if options.jaxmd_python is None:
         print("jax-md is left out: no --jaxmd-python")
     print(f"to compare with: {EXPECTED}")
-    document = {**facts(options), "results": []}
+    document = {"benchmark": "gradient", **facts(options), "seconds": options.seconds, "results": []}
     if "argon" in options.liquids:
         document["results"] += [measure_argon(n, options) for n in options.n]
     if "water" in options.liquids:

@@ -81,6 +81,7 @@ class ForceDerivatives {
 public:
     explicit ForceDerivatives(OpenMM::Context& context);
     void addDifferences(int groups, double displacement);
+    void addOneSidedDifferences(int groups, double displacement, bool alternates);
     int addParameter(const std::string& name, int groups, double step);
     void addPairForce(const LearnablePairForce& force);
     int getNumCoefficients() const;

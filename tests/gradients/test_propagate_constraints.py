@@ -179,3 +179,16 @@ def test_constraints_with_a_thermostat_are_refused(integrator):
     model = build(2)
     with pytest.raises(ValueError, match="constraints=None, rigidWater=False"):
         og.propagate(model, None, None, 10, integrator=integrator, initial=tuple(start(model, 2)), platform="Reference")
+
+
+def test_alternating_differences_start_from_the_force_of_the_constraints_adjoint():
+    n_steps, found = 60, {}
+    model = build(8, removal=5)
+    for platform, differences in (("Reference", "central"), ("CPU", "alternating")):
+        state = [part.clone().requires_grad_() for part in start(model, 8)]
+        path = og.propagate(model, timestep=DT, n_steps=n_steps, initial=tuple(state), platform=platform, threads=1,
+                            differences=differences)
+        loss = (path.positions[0, -1] * torch.cos(torch.arange(72.0).reshape(24, 3))).sum()
+        found[platform] = torch.autograd.grad(loss, [*model.parameters(), *state])
+    for value, exact in zip(found["CPU"], found["Reference"], strict=True):
+        assert (value - exact).norm() <= 1.5e-3 * exact.norm()

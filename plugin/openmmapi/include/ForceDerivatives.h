@@ -6,6 +6,7 @@
 #include "VirtualSiteMap.h"
 #include "internal/windowsExportOpenMMGrad.h"
 #include "openmm/Context.h"
+#include "openmm/State.h"
 #include "openmm/Vec3.h"
 #include <functional>
 #include <string>
@@ -22,6 +23,8 @@ namespace OpenMMGrad {
  * [F(x + h a) - F(x - h a)] / 2h, where h moves the fastest particle by a displacement that suits the precision and the
  * smoothness of the forces. Global parameters with energy derivatives come from the same two evaluations; the others from
  * two more, of the force groups that hold them.
+ * Where the caller knows F(x), the groups of addOneSidedDifferences() need half of these: [F(x + h a) - F(x)] / h. If h is
+ * positive and negative in turns, what one side is wrong by cancels over the steps.
  * Virtual sites follow their particles: derivatives are with respect to the particles, and zero for the sites.
  */
 class OPENMMGRAD_EXPORT ForceDerivatives {
@@ -43,6 +46,11 @@ public:
      */
     void addDifferences(int groups, double displacement);
     /**
+     * The same for at most one set of groups, which no parameter with energy derivatives depends on.
+     * @param alternates  whether compute() chooses the side
+     */
+    void addOneSidedDifferences(int groups, double displacement, bool alternates);
+    /**
      * A global parameter of the Context.
      * @param groups  bits of the force groups that depend on it
      * @param step    of the parameter in differences; 0 where its forces have been asked for energy derivatives
@@ -56,16 +64,20 @@ public:
     OpenMM::Context& getContext() const { return context; }
     const VirtualSiteMap& getVirtualSites() const { return sites; }
 
+    /** Whether compute() is faster where it is given forces. */
+    bool usesForces() const { return oneSidedGroups != 0; }
     /**
      * @param positions     all particles
      * @param direction     a, zero for virtual sites
      * @param product       set to (dF/dx) a
      * @param coefficients  increased by (dF/dc)^T a, the forces' coefficients one after the other
      * @param parameters    set to (dF/dp)^T a
+     * @param forces        F(x) of all force groups, if it is known
+     * @param side          1 or -1: the side of differences that start from these forces
      */
     void compute(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
                  std::vector<OpenMM::Vec3>& product, std::vector<double>& coefficients,
-                 std::vector<double>& parameters);
+                 std::vector<double>& parameters, const std::vector<OpenMM::Vec3>* forces = nullptr, int side = 1);
     /** Positions for the Context, with its virtual sites. */
     void setPositions(const std::vector<OpenMM::Vec3>& positions);
 
@@ -83,8 +95,15 @@ private:
     };
     void difference(const Differences& part, const std::vector<OpenMM::Vec3>& positions,
                     const std::vector<OpenMM::Vec3>& direction, std::vector<OpenMM::Vec3>& product,
-                    std::vector<double>& parameterProducts);
-    double differenceParameter(const Parameter& parameter, const std::vector<OpenMM::Vec3>& direction);
+                    std::vector<double>& parameterProducts, int side);
+    double differenceParameter(const Parameter& parameter, const std::vector<OpenMM::Vec3>& direction, int side);
+    /** Of the one-sided groups at the positions, from those of all groups. */
+    void findKnownForces(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& forces);
+    /** Of a parameter moved by a number of its steps. */
+    double projectForces(const Parameter& parameter, int steps, const std::vector<OpenMM::Vec3>& direction);
+    /** The Context's groups at the positions moved along the direction. */
+    OpenMM::State evaluate(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
+                           double distance, int groups, int wanted);
 
     OpenMM::Context& context;
     VirtualSiteMap sites;
@@ -92,8 +111,9 @@ private:
     std::vector<ForceProduct> products;
     std::vector<Parameter> parameters;
     std::vector<Differences> differences;
-    bool anyAnalytic;
-    std::vector<OpenMM::Vec3> shifted, share, extended;
+    bool anyAnalytic, alternates;
+    int otherGroups, oneSidedGroups;
+    std::vector<OpenMM::Vec3> shifted, share, extended, known;
 };
 
 } // namespace OpenMMGrad

@@ -70,7 +70,10 @@ public:
 private:
     typedef std::vector<OpenMM::Vec3> Vectors;
     void setControlValues(const double* values);
-    void addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls);
+    void addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls,
+                 const Vectors* forces = nullptr, int side = 1);
+    /** What moved a step of Verlet, F(x) = m (x'' - 2 x' + x)/dt^2 with motion removed or not, into `known`. */
+    void recoverForces(const double* before, const double* at, const double* after, bool removes);
     void addCotangent(int row, const double* given, Vectors& cotangent) const;
     void pullBackConstraints(const Vectors& before, const Vectors& velocities, const Vectors& after, bool removes,
                              Vectors& gx, Vectors& gv);
@@ -91,7 +94,7 @@ private:
     std::vector<int> controls;
     std::vector<int> removalFrequencies;
     std::vector<double> masses, inverseMasses;
-    Vectors product, heldForBefore;
+    Vectors product, heldForBefore, known;
     std::vector<double> coefficients, parameterProducts, parameterSums;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ForceDerivatives.h"
-#include "openmm/State.h"
+#include "openmm/CMMotionRemover.h"
+#include "openmm/System.h"
 #include <algorithm>
 #include <cmath>
 
@@ -28,7 +29,8 @@ double longest(const vector<Vec3>& vectors) {
 } // namespace
 
 ForceDerivatives::ForceDerivatives(Context& context)
-    : context(context), sites(context.getSystem()), anyAnalytic(false) {}
+    : context(context), sites(context.getSystem()), anyAnalytic(false), alternates(false), otherGroups(0),
+      oneSidedGroups(0) {}
 
 void ForceDerivatives::addPairForce(const LearnablePairForce& force) { pairForces.push_back(&force); }
 
@@ -36,6 +38,17 @@ void ForceDerivatives::addForceProduct(const ForceProduct& product) { products.p
 
 void ForceDerivatives::addDifferences(int groups, double displacement) {
     differences.push_back({groups, displacement});
+}
+
+void ForceDerivatives::addOneSidedDifferences(int groups, double displacement, bool alternates) {
+    addDifferences(groups, displacement);
+    this->alternates = alternates;
+    oneSidedGroups = groups;
+    const System& system = context.getSystem();
+    for (int k = 0; k < system.getNumForces(); k++)
+        if (dynamic_cast<const CMMotionRemover*>(&system.getForce(k)) == nullptr)
+            otherGroups |= 1 << system.getForce(k).getForceGroup();
+    otherGroups &= ~groups;
 }
 
 int ForceDerivatives::addParameter(const string& name, int groups, double step) {
@@ -58,18 +71,35 @@ void ForceDerivatives::setPositions(const vector<Vec3>& positions) {
 }
 
 void ForceDerivatives::compute(const vector<Vec3>& positions, const vector<Vec3>& direction, vector<Vec3>& product,
-                               vector<double>& coefficients, vector<double>& parameterProducts) {
+                               vector<double>& coefficients, vector<double>& parameterProducts,
+                               const vector<Vec3>* forces, int side) {
     product.assign(positions.size(), Vec3());
     parameterProducts.assign(parameters.size(), 0.0);
     if (longest(direction) == 0)
         return;
     addClosedForms(positions, direction, product, coefficients);
+    const int oneSided = forces == nullptr ? 0 : oneSidedGroups;
+    if (oneSided != 0)
+        findKnownForces(positions, *forces);
+    if (!alternates)
+        side = 1;
     for (size_t p = 0; p < parameters.size(); p++)
         if (parameters[p].step > 0)
-            parameterProducts[p] = differenceParameter(parameters[p], direction);
+            parameterProducts[p] =
+                differenceParameter(parameters[p], direction, parameters[p].groups == oneSided ? side : 0);
     for (const Differences& part : differences)
-        difference(part, positions, direction, product, parameterProducts);
+        difference(part, positions, direction, product, parameterProducts, part.groups == oneSided ? side : 0);
     sites.clear(product);
+}
+
+void ForceDerivatives::findKnownForces(const vector<Vec3>& positions, const vector<Vec3>& forces) {
+    known = forces;
+    if (otherGroups == 0)
+        return;
+    setPositions(positions);
+    const State state = context.getState(State::Forces, false, otherGroups);
+    for (size_t i = 0; i < known.size(); i++)
+        known[i] -= state.getForces()[i];
 }
 
 void ForceDerivatives::addClosedForms(const vector<Vec3>& positions, const vector<Vec3>& direction,
@@ -95,29 +125,42 @@ void ForceDerivatives::addClosedForms(const vector<Vec3>& positions, const vecto
     sites.pullBack(product);
 }
 
-double ForceDerivatives::differenceParameter(const Parameter& parameter, const vector<Vec3>& direction) {
+double ForceDerivatives::projectForces(const Parameter& parameter, int steps, const vector<Vec3>& direction) {
     const double value = context.getParameter(parameter.name);
-    double projected[2];
-    for (int side = 0; side < 2; side++) {
-        context.setParameter(parameter.name, value + (side == 0 ? 1 : -1) * parameter.step);
-        const State state = context.getState(State::Forces, false, parameter.groups);
-        projected[side] = dot(direction, state.getForces());
-    }
+    context.setParameter(parameter.name, value + steps * parameter.step);
+    const State state = context.getState(State::Forces, false, parameter.groups);
     context.setParameter(parameter.name, value);
-    return (projected[0] - projected[1]) / (2 * parameter.step);
+    return dot(direction, state.getForces());
+}
+
+double ForceDerivatives::differenceParameter(const Parameter& parameter, const vector<Vec3>& direction, int side) {
+    if (side != 0)
+        return (projectForces(parameter, side, direction) - dot(direction, known)) / (side * parameter.step);
+    return (projectForces(parameter, 1, direction) - projectForces(parameter, -1, direction)) / (2 * parameter.step);
+}
+
+State ForceDerivatives::evaluate(const vector<Vec3>& positions, const vector<Vec3>& direction, double distance,
+                                 int groups, int wanted) {
+    shifted.resize(positions.size());
+    for (size_t i = 0; i < positions.size(); i++)
+        shifted[i] = positions[i] + direction[i] * distance;
+    setPositions(shifted);
+    return context.getState(wanted, false, groups);
 }
 
 void ForceDerivatives::difference(const Differences& part, const vector<Vec3>& positions,
                                   const vector<Vec3>& direction, vector<Vec3>& product,
-                                  vector<double>& parameterProducts) {
+                                  vector<double>& parameterProducts, int side) {
     const double h = part.displacement / longest(direction);
+    if (side != 0) {
+        const State state = evaluate(positions, direction, side * h, part.groups, State::Forces);
+        for (size_t i = 0; i < positions.size(); i++)
+            product[i] += (state.getForces()[i] - known[i]) * (side / h);
+        return;
+    }
     const int wanted = State::Forces | (anyAnalytic ? State::ParameterDerivatives : 0);
     for (int sign : {1, -1}) {
-        shifted.resize(positions.size());
-        for (size_t i = 0; i < positions.size(); i++)
-            shifted[i] = positions[i] + direction[i] * (sign * h);
-        setPositions(shifted);
-        const State state = context.getState(wanted, false, part.groups);
+        const State state = evaluate(positions, direction, sign * h, part.groups, wanted);
         const vector<Vec3>& forces = state.getForces();
         for (size_t i = 0; i < positions.size(); i++)
             product[i] += forces[i] * (sign / (2 * h));

@@ -110,8 +110,24 @@ void TrajectorySweep::addScaled(const Vectors& cotangent, double factor, Vectors
         direction[i] += cotangent[i] * (factor * inverseMasses[i]);
 }
 
-void TrajectorySweep::addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls) {
-    derivatives.compute(positions, direction, product, coefficients, parameterProducts);
+void TrajectorySweep::recoverForces(const double* before, const double* at, const double* after, bool removes) {
+    const size_t n = masses.size();
+    known.resize(n);
+    Vec3 momentum;
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < 3; k++) {
+            const double moved = at[3 * i + k] - before[3 * i + k], moves = after[3 * i + k] - at[3 * i + k];
+            known[i][k] = masses[i] * (moves - moved) / (timestep * timestep);
+            momentum[k] += masses[i] * moved / timestep;
+        }
+    if (removes)
+        for (size_t i = 0; i < n; i++)
+            known[i] += momentum * (masses[i] / (totalMass * timestep));
+}
+
+void TrajectorySweep::addKick(const Vectors& positions, const Vectors& direction, Vectors& gx, double* gControls,
+                              const Vectors* forces, int side) {
+    derivatives.compute(positions, direction, product, coefficients, parameterProducts, forces, side);
     for (size_t i = 0; i < gx.size(); i++)
         gx[i] += product[i];
     for (size_t p = 0; p < parameterProducts.size(); p++) {
@@ -140,12 +156,12 @@ void TrajectorySweep::pullBackConstraints(const Vectors& before, const Vectors& 
     const size_t n = before.size();
     Vectors v = velocities, free = before, g(n);
     derivatives.setPositions(before);
-    const State state = context.getState(State::Forces);
+    known = context.getState(State::Forces).getForces();
     if (removes)
         removeMotion(v);
     heldForBefore.assign(n, Vec3());
     for (size_t i = 0; i < n; i++) {
-        free[i] += (v[i] + state.getForces()[i] * (timestep * inverseMasses[i])) * timestep;
+        free[i] += (v[i] + known[i] * (timestep * inverseMasses[i])) * timestep;
         g[i] = gx[i] + gv[i] / timestep;
         heldForBefore[i] -= gv[i] / timestep;
     }
@@ -236,7 +252,12 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
             endOfStep(step);
         else if (scheme != NoseHoover && firstStep + step == 0)
             addScaled(gv, -half, direction);
-        addKick(load(positions + step * size, n, x), direction, gx, gControls + step * controls.size());
+        const double* at = positions + step * size;
+        const bool knowsForces = derivatives.usesForces() && scheme == Verlet && (step > 0 || !constraints.empty());
+        if (knowsForces && constraints.empty())
+            recoverForces(at - size, at, at + size, removes);
+        addKick(load(at, n, x), direction, gx, gControls + step * controls.size(), knowsForces ? &known : nullptr,
+                (firstStep + step) % 2 == 0 ? 1 : -1);
         addCotangent(positionRows[step], gPositions, gx);
         if (!constraints.empty())
             for (int i = 0; i < n; i++)

@@ -30,6 +30,7 @@ class Settings:
     platform: str
     threads: int | None
     displacement: float
+    differences: str
     parameters: tuple[str, ...]
     controls: tuple[str, ...]
 
@@ -110,11 +111,24 @@ class Engine:
         where = settings.platform if settings.platform in ("Reference", "CPU") else "a GPU"
         for groups, kind in ((prepared.smooth_groups, "smooth"), (prepared.rough_groups, f"rough on {where}")):
             if groups:
-                derivatives.addDifferences(groups, settings.displacement * DISPLACEMENT[kind])
+                distance = settings.displacement * DISPLACEMENT[kind]
+                if kind != "smooth" and self._one_sided():
+                    derivatives.addOneSidedDifferences(groups, distance, settings.differences == "alternating")
+                else:
+                    derivatives.addDifferences(groups, distance)
         for name, groups, closed in prepared.parameters:
             scale = model.parameter_scales.get(name, abs(self.context.getParameter(name)) or 1.0)
             derivatives.addParameter(name, groups, 0.0 if closed else PARAMETER_STEP[settings.precision] * scale)
         return derivatives
+
+    def _one_sided(self) -> bool:
+        """Whether differences of the rough groups start from the forces that the steps had."""
+        if self.settings.differences == "central" or self.products:
+            return False
+        system, groups = self._prepared.system, self._prepared.rough_groups
+        massless = (i for i in range(self.n_particles) if system.getParticleMass(i)._value == 0)
+        return (all(system.isVirtualSite(i) for i in massless)
+                and not any(closed and bits & groups for _, bits, closed in self._prepared.parameters))
 
     def _make_sweep(self) -> tuple[TrajectorySweep, int]:
         if isinstance(self.integrator, NoseHooverChainIntegrator):

@@ -117,6 +117,11 @@ class Propagator:
     displacement
         A factor for how far differences move the fastest particle: 1 is 3e-6 nm for smooth forces in double precision,
         1e-3 nm for nonbonded forces on CPU, and 1e-4 nm for others.
+    differences
+        "central", or "alternating": nonbonded forces are evaluated once and not twice per step of the reverse sweep,
+        displaced forwards and backwards in turns, beside the force that moved the step. On Reference and CPU with
+        VerletIntegrator; central all the same where torch energies or particles without mass are in the System, or
+        a parameter whose energy derivative such a force gives.
     seed
         Of a LangevinMiddleIntegrator's noise: equal seeds give equal noise, window by window (with equal ``threads``).
     temperature
@@ -148,8 +153,8 @@ class Propagator:
                  integrator: openmm.Integrator | None = None, observe: Callable[[Tensor, Tensor], Tensor] | None = None,
                  two_sided: bool = False, platform: str = "CPU", threads: int | None = None, workers: int | None = None,
                  max_reverse_steps: int | None = None, checkpoint_every: int | None = None, memory: int = 2 * 2**30,
-                 displacement: float = 1.0, seed: int = 1, temperature: float | None = None,
-                 box: Any = None) -> None:
+                 displacement: float = 1.0, differences: str = "central", seed: int = 1,
+                 temperature: float | None = None, box: Any = None) -> None:
         who = "propagate"
         require(isinstance(model, Model), who, f"expected a Model, found {type(model).__name__}",
                 "Pass openmmgrad.Model(system)", TypeError)
@@ -160,17 +165,25 @@ class Propagator:
         require(n_steps >= stride, who, f"expected stride up to n_steps = {n_steps}, found {stride}",
                 "Take more steps or a shorter stride")
         find_platform(platform, who)
+        require(differences in ("central", "alternating"), who,
+                f'differences must be "central" or "alternating", found {differences!r}', "Choose one of those")
         self.model, self._masses = model, model.masses
         step = None if timestep is None else float(plain(timestep, "ps"))
         self.integrator = copy_integrator(integrator, step, model.system)
         self.noisy = isinstance(self.integrator, openmm.LangevinMiddleIntegrator)
         require(not (self.noisy and two_sided), who, "a LangevinMiddleIntegrator cannot run backwards in time",
                 "Use Verlet, or two_sided=False")
+        verlet = type(self.integrator) is openmm.VerletIntegrator and platform in ("Reference", "CPU")
+        require(differences == "central" or verlet, who,
+                f'differences="alternating" starts from forces that steps of Verlet leave in positions of double '
+                f"precision, found {type(self.integrator).__name__} on {platform}",
+                'Use VerletIntegrator on Reference or CPU, or differences="central"')
         self.n_steps, self.stride, self.two_sided = int(n_steps), int(stride), bool(two_sided)
         self.observe, self.seed = observe, int(seed)
         self.max_reverse_steps = int(max_reverse_steps or 2 * n_steps + 2)
         self.checkpoint_every, self.memory = checkpoint_every, int(memory)
-        self.platform, self.threads, self.workers, self.displacement = platform, threads, workers, displacement
+        self.platform, self.threads, self.workers = platform, threads, workers
+        self.displacement, self.differences = displacement, differences
         self.temperature = None if temperature is None else float(plain(temperature, "K"))
         self._default_box = box
         self._engines: dict[tuple, list[Engine]] = {}
@@ -301,7 +314,8 @@ class Propagator:
         key = (len(self.model.terms), self.model.system.getNumForces(), learnt, controls, threads, version(self.model))
         self._engines = {key: self._engines.get(key, [])}
         engines = self._engines[key]
-        settings = Settings(self.integrator, self.platform, threads, self.displacement, learnt, controls)
+        settings = Settings(self.integrator, self.platform, threads, self.displacement, self.differences, learnt,
+                            controls)
         while len(engines) < workers:
             engines.append(Engine(self.model, temperature, settings, None if boxes is None else boxes[0]))
         return engines[:workers]
