@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT
 # make demo   the main job, with a picture at the end        make test      everything that must hold
 # make bench  speed, as JSON                                 make validate  the longer science
+# make test-gpu, make bench-gpu   on a machine with an NVIDIA GPU; GPU=OpenCL for another device: tests/gpu/README.md
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 OUT ?= out
+WORKERS ?= 2
+GPU ?= CUDA
+# A folder of wheels: then test-gpu and bench-gpu use PYTHON with these, and reach for no registry.
+WHEELS ?= $(wildcard .whl)
 RUN = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg $(VENV)/bin/python
 SOURCES = $(shell find plugin python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: setup demo test test-python test-cpp test-torchforce validate bench lint clean
+.PHONY: setup demo test test-python test-cpp test-torchforce test-gpu bench-gpu gpu validate bench lint clean
 
 setup: $(VENV)/.installed
 
@@ -35,8 +40,10 @@ test-cpp: setup
 	$(VENV)/bin/ctest --test-dir build/ctest --output-on-failure
 
 test-python: setup
-	REQUIRE_PLATFORMS=Reference,CPU REQUIRE_BACKENDS=native,table,pythonforce $(RUN) -m pytest tests \
-	    --ignore=tests/validation --ignore=tests/torchforce -q
+	PYTHON=$(VENV)/bin/python bash tests/gpu/install_pocl.sh
+	PYTHON=$(VENV)/bin/python bash tests/gpu/build_cuda_env.sh
+	REQUIRE_PLATFORMS=Reference,CPU,OpenCL REQUIRE_BACKENDS=native,table,pythonforce $(RUN) -m pytest tests \
+	    --ignore=tests/validation --ignore=tests/torchforce -q -n $(WORKERS) --dist worksteal
 
 test-torchforce: setup
 	bash tests/torchforce/build_env.sh
@@ -51,6 +58,22 @@ bench: setup
 	$(RUN) benchmarks/methods.py --json $(OUT)/methods.json
 	$(RUN) benchmarks/backends.py --json $(OUT)/backends.json
 	$(RUN) benchmarks/gradient.py --n 1000 4000 --json $(OUT)/gradient.json --plot $(OUT)/gradient.png
+
+ifeq ($(WHEELS),)
+gpu: setup
+	$(if $(filter CUDA,$(GPU)),$(VENV)/bin/python -m pip install -q --disable-pip-version-check "openmm[cuda13]")
+RUN_GPU = $(RUN)
+else
+gpu:
+	PYTHON=$(PYTHON) bash tests/gpu/offline_site.sh $(WHEELS) build/gpu_site
+RUN_GPU = bash tests/gpu/with_site.sh build/gpu_site $(PYTHON)
+endif
+
+test-gpu: gpu
+	REQUIRE_PLATFORMS=$(GPU) OPENMMGRAD_TEST_PLATFORM=$(GPU) $(RUN_GPU) -m pytest tests/gpu --ignore=tests/gpu/test_cuda_compiles.py -q
+
+bench-gpu: gpu
+	$(RUN_GPU) benchmarks/gpu.py --platform $(GPU) --json $(OUT)/gpu.json --plot $(OUT)/gpu.png
 
 lint: setup
 	$(VENV)/bin/ruff check python tests examples benchmarks
