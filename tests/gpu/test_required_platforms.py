@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""REQUIRE_PLATFORMS names the platforms that must be there, with a device and our kernels: one that is not is a failure."""
+"""REQUIRE_PLATFORMS names the platforms that must be there, with a device and our kernels; any other is a failure."""
 
 import os
 
