@@ -60,12 +60,11 @@ PROGRAM = str(Path(__file__).with_name("cuda_program.py"))
 def test_all_kernels_compile_and_are_launched_with_what_they_declare(site, tmp_path, precision):
     result = run(site, tmp_path, PROGRAM, precision)
     assert result.returncode == 0, result.stdout + result.stderr
-    own = {"coefficient derivatives", "Hessian-vector product", "virial"}
     for case, calls in json.loads(result.stdout.splitlines()[-1]).items():
         assert "computeNonbonded" in calls["energy and forces"], case
-        for call in own:
-            others = {kernel for name in calls if name != call for kernel in calls[name]}
-            assert set(calls[call]) - others, f"{case}: {call} launched no kernel of its own: {calls[call]}"
+        ordinary = {*calls["energy and forces"], *calls["dynamics"]}
+        for call in ("coefficient derivatives", "Hessian-vector product", "virial"):
+            assert set(calls[call]) - ordinary, f"{case}: {call} launched no kernel of ours: {calls[call]}"
 
 
 LOAD = """
@@ -94,7 +93,8 @@ def test_the_stand_in_is_not_installed(site):
 def test_a_broken_kernel_is_a_failure(site, tmp_path):
     """The name of a type in the kernels' text is misspelt in a copy of the library."""
     copy = tmp_path / "site"
-    shutil.copytree(site, copy, symlinks=True, ignore=shutil.ignore_patterns("nvidia", "include", "app"))
+    shutil.copytree(site / "OpenMM.libs", copy / "OpenMM.libs", ignore=shutil.ignore_patterns("include"))
+    (copy / "openmm").symlink_to(site / "openmm")
     library = copy / "OpenMM.libs/lib/plugins/libOpenMMGradCUDA.so"
     text = library.read_bytes()
     assert b"KERNEL void " in text, "the kernels' text was not found in the library"
