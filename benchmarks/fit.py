@@ -55,8 +55,8 @@ def one_round(ensemble, target, start) -> dict[str, float]:
         return result
 
     frames = timed("sampling", ensemble.sample)
-    evaluator = FeatureEvaluator(model, ensemble.box, ensemble.threads)
-    timed("features", lambda: [evaluator(x, box) for x, box in zip(frames.positions, frames.boxes, strict=True)])
+    evaluator = FeatureEvaluator(model, ensemble.threads)
+    timed("features", lambda: [evaluator(frames.positions[s:s + 1], frames.boxes[s:s + 1]) for s in range(len(frames))])
     seconds["md"] = seconds.pop("sampling") - seconds["features"]
     sample = Sample(ensemble, [frames])
     timed("weights", sample.weights)

@@ -182,3 +182,4 @@ public:
 %include "std_string.i"
 %include "sweep.i"
 %include "recorder.i"
+%include "analysis.i"

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""dU/dc of stored configurations, in one Context that holds the learnable forces alone."""
+"""dU/dc of stored configurations, by the compiled loops over pairs: no Context is needed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import openmm
 
 from . import backends
 from .errors import require
 from .frames import Frames, State
 from .model import Model
-from .platforms import properties
+from .plugin import FrameFeatures
+
+_BLOCK = 2**22  # coordinates at a time: what is copied of memory-mapped frames, 32 MB
 
 
 class FeatureEvaluator:
@@ -25,39 +26,32 @@ class FeatureEvaluator:
     ----------
     model
         The Model whose terms are evaluated.
-    box
-        Three box vectors, [3, 3], nm.
     threads
-        Threads of the CPU platform; None is OpenMM's choice.
+        None is one for each processor. The features do not depend on it.
     """
 
-    def __init__(self, model: Model, box: np.ndarray, threads: int | None = None) -> None:
-        system = openmm.System()
-        for mass in model.masses:
-            system.addParticle(mass)
-        system.setDefaultPeriodicBoxVectors(*box)
-        self._forces = []
-        for term in model.terms:
-            built = backends.build("native", term.spec)
-            built.set_coefficients(np.zeros(term.shape))
-            system.addForce(built.force)
-            self._forces.append(built.force)
-        given = properties("CPU", threads)
-        platform = openmm.Platform.getPlatformByName("CPU")
-        self._context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, given)
+    def __init__(self, model: Model, threads: int | None = None) -> None:
+        self._terms = [FrameFeatures(backends.build("native", term.spec).force) for term in model.terms]
+        self._n_threads = 0 if threads is None else threads
 
-    def __call__(self, positions: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """dU/dc [F] and d(tr W)/dc [F] of one configuration, positions [N, 3] and box [3, 3] in nm."""
-        self._context.setPeriodicBoxVectors(*box)
-        self._context.setPositions(positions)
-        if not self._forces:
-            return np.zeros(0), np.zeros(0)
-        features = [force.computeCoefficientDerivatives(self._context).ravel() for force in self._forces]
-        virial = [force.computeVirial(self._context)[1].ravel() for force in self._forces]
-        return np.concatenate(features), np.concatenate(virial)
+    def __call__(self, positions: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """dU/dc and d(tr W)/dc, [S, F] each, of positions [S, N, 3] and boxes [S, 3, 3] in nm."""
+        values = np.zeros((2, len(positions), sum(term.getNumFeatures() for term in self._terms)))
+        n_frames = max(_BLOCK // max(positions[:1].size, 1), 1)
+        for start in range(0, len(positions), n_frames):
+            part = slice(start, start + n_frames)
+            x, cells = (np.ascontiguousarray(array[part], dtype=np.float64) for array in (positions, boxes))
+            column = 0
+            for term in self._terms:
+                features, virial = np.empty((2, len(x), term.getNumFeatures()))
+                term.compute(x, cells, self._n_threads, features, virial)
+                columns = slice(column, column + features.shape[1])
+                values[0, part, columns], values[1, part, columns] = features, virial
+                column = columns.stop
+        return values[0], values[1]
 
 
-def compute_features(model: Model, frames: Frames) -> Frames:
+def compute_features(model: Model, frames: Frames, threads: int | None = None) -> Frames:
     """The same frames with the features of a Model: of a trajectory that something else has made.
 
     Parameters
@@ -68,6 +62,8 @@ def compute_features(model: Model, frames: Frames) -> Frames:
         what made the frames, are left out.
     frames
         S frames of the Model's particles.
+    threads
+        None is one for each processor. The features do not depend on it.
 
     Raises
     ------
@@ -80,16 +76,14 @@ def compute_features(model: Model, frames: Frames) -> Frames:
             "Use frames of the same System")
     require(frames.boxes is not None or not model.periodic, who, "the Model is periodic and the frames have no boxes",
             "Pass boxes= where the frames are made")
-    features, virial = features_of(model, frames)
+    features, virial = features_of(model, frames, threads)
     state = State(model.coefficients(frames.temperature).detach().numpy(), frames.temperature,
                   frames.states[0].pressure, model.global_parameters.as_dict())
     return replace(frames, features=features, virial_features=virial, states=[state],
                    state_index=np.zeros(len(frames), dtype=int), energies=None, learnable_energies=None)
 
 
-def features_of(model: Model, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
+def features_of(model: Model, frames: Frames, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """dU/dc and d(tr W)/dc of every frame, [S, F] each."""
     boxes = np.broadcast_to(np.eye(3), (len(frames), 3, 3)) if frames.boxes is None else frames.boxes
-    evaluator = FeatureEvaluator(model, boxes[0])
-    features, virial = zip(*(evaluator(x, box) for x, box in zip(frames.positions, boxes, strict=True)), strict=True)
-    return np.stack(features), np.stack(virial)
+    return FeatureEvaluator(model, threads)(frames.positions, boxes)

@@ -120,7 +120,7 @@ class Ensemble:
         n_frames = self.n_frames if n_frames is None else n_frames
         require(n_frames >= 1, "Ensemble.sample", f"expected at least 1 frame, found {n_frames}", "Ask for more")
         context = self._context()
-        evaluator = FeatureEvaluator(self.model, self.box, self.threads)
+        evaluator = FeatureEvaluator(self.model, self.threads)
         integrator = context.getIntegrator()
         integrator.step(self._equilibration_steps())
         inverse_mass = _inverse(self.model.masses)[:, None] * (1.0 if self.dimensions == 3 else IN_PLANE)
@@ -135,7 +135,7 @@ class Ensemble:
                         "Use a shorter timestep, or equilibrate from positions without overlaps")
                 v = self._on_step_velocities(context, state, inverse_mass)
                 box = state.getPeriodicBoxVectors(asNumpy=True)._value
-                features, virial = evaluator(x, box)
+                (features,), (virial,) = evaluator(x[None], box[None])
                 writer.append(positions=x, velocities=v, box=box if self.model.periodic else None, features=features,
                               virial_features=virial, energy=energy)
                 if progress is not None:

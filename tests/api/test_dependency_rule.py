@@ -16,6 +16,8 @@ KNOW_OPENMM = ("_load.py", "backends/", "contexts.py", "export.py", "features.py
                "integrators.py", "learnt_parameters.py", "model.py", "pair_terms.py", "parameter_energy.py",
                "planar.py", "propagation/", "recorder.py", "recorder_setup.py", "sampling.py", "stress.py",
                "system_energy.py", "torch_energy.py", "waters.py")
+# compiled loops for physics: arrays in and out, and of OpenMM nothing but the library that the loops lie in
+LOOPS = ("frame_pairs.py",)
 # a Quantity is taken apart where one is given, and not before
 LAZY = {("units.py", "openmm.unit")}
 
@@ -46,9 +48,9 @@ def imported(name: str, package: str, lazily_too: bool = True) -> list[str]:
 
 
 def test_every_module_has_its_place():
-    others = [name for name in MODULES if not is_in(name, PURE) and not is_in(name, KNOW_OPENMM)]
+    others = [name for name in MODULES if not is_in(name, PURE + KNOW_OPENMM + LOOPS)]
     assert [name for name in others if not name.startswith("fitting/")] == ["__init__.py", "exact.py"]
-    assert [place for place in PURE + KNOW_OPENMM if not any(is_in(name, (place,)) for name in MODULES)] == []
+    assert [place for place in PURE + KNOW_OPENMM + LOOPS if not any(is_in(name, (place,)) for name in MODULES)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if is_in(name, PURE)])
@@ -58,6 +60,13 @@ def test_physics_and_statistics_do_not_know_openmm(name):
     ours = [module.split(".", 1)[1] for module, _ in imports(name) if module.startswith("openmmgrad.")]
     assert [module for module in ours if is_in(module.split(".")[0] + ".py", KNOW_OPENMM)
             or is_in(module.split(".")[0] + "/", KNOW_OPENMM) or module.startswith("plugin")] == []
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_compiled_loops_know_arrays_only(name):
+    ours = [module for module, _ in imports(name) if module.startswith("openmmgrad.")]
+    assert imported(name, "openmm") == []
+    assert set(ours) == {"openmmgrad.plugin", "openmmgrad.errors.require"}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not is_in(name, PURE + KNOW_OPENMM)])

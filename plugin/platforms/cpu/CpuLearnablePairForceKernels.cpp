@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "CpuLearnablePairForceKernels.h"
 #include "CpuBarrier.h"
-#include "SplineBasis.h"
+#include "CpuForceDescription.h"
 #include "openmm/internal/ContextImpl.h"
 #include "openmm/reference/ReferencePlatform.h"
 #include <algorithm>
@@ -20,32 +20,6 @@ ReferencePlatform::PlatformData& dataOf(ContextImpl& context) {
     return *static_cast<ReferencePlatform::PlatformData*>(context.getPlatformData());
 }
 
-PairSelection selectionOf(const LearnablePairForce& force, int numParticles) {
-    PairSelection selection;
-    if (force.getNumExclusions() > 0)
-        selection.exclusions.resize(numParticles);
-    for (int index = 0; index < force.getNumExclusions(); index++) {
-        int i, j;
-        force.getExclusionParticles(index, i, j);
-        selection.exclusions[i].push_back(j);
-        selection.exclusions[j].push_back(i);
-    }
-    if (force.getNumInteractionGroups() > 0) {
-        selection.inSet1.resize(numParticles);
-        selection.inSet2.resize(numParticles);
-    }
-    for (int group = 0; group < force.getNumInteractionGroups(); group++) {
-        const uint64_t bit = uint64_t(1) << group;
-        set<int> set1, set2;
-        force.getInteractionGroupParameters(group, set1, set2);
-        for (int i : set1)
-            selection.inSet1[i] |= bit;
-        for (int i : set2)
-            selection.inSet2[i] |= bit;
-    }
-    return selection;
-}
-
 } // namespace
 
 void CpuCalcLearnablePairForceKernel::initialize(const System& system, const LearnablePairForce& force) {
@@ -54,15 +28,12 @@ void CpuCalcLearnablePairForceKernel::initialize(const System& system, const Lea
     numTypePairs = force.getNumTypePairs();
     numCoefficients = force.getNumCoefficients();
     cutoff = force.getCutoffDistance();
-    tableSlots.resize(numTypes * numTypes);
-    for (int a = 0; a < numTypes; a++)
-        for (int b = 0; b < numTypes; b++)
-            tableSlots[a * numTypes + b] = force.getTypePairIndex(a, b) * (numCoefficients - 3);
+    tableSlots = slotsOf(force);
     types.resize(numParticles);
     coefficients.resize(numTypePairs * numCoefficients);
     readParameters(force);
     list.reset(new CpuPairList(numParticles, cutoff, PaddingFraction * cutoff, force.usesPeriodicBoundaryConditions(),
-                               selectionOf(force, numParticles), loops));
+                               selectionOf(force), loops));
     sums.resize(data.threads.getNumThreads());
     sortedPositions.resize(4 * numParticles);
     sortedLambda.resize(4 * numParticles);
@@ -87,16 +58,7 @@ void CpuCalcLearnablePairForceKernel::fillTable() {
     table.numIntervals = numIntervals;
     table.cutoff = cutoff;
     table.inverseWidth = numIntervals / cutoff;
-    // The basis is a cubic in t: its value and derivatives at t = 0 give the polynomial.
-    double last[4];
-    SplineBasis::values(0.0, table.basis[0]);
-    SplineBasis::derivatives(0.0, 1.0, table.basis[1]);
-    SplineBasis::secondDerivatives(0.0, 1.0, table.basis[2]);
-    SplineBasis::secondDerivatives(1.0, 1.0, last);
-    for (int m = 0; m < 4; m++) {
-        table.basis[3][m] = (last[m] - table.basis[2][m]) / 6;
-        table.basis[2][m] /= 2;
-    }
+    fillBasis(table.basis);
     tableEnergies.assign(4 * numTypePairs * numIntervals, 0.0);
     tableForces.assign(4 * numTypePairs * numIntervals, 0.0f);
     for (int slot = 0; slot < numTypePairs * numIntervals; slot++) {

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from ..errors import require
+from ..frame_pairs import FramePairs
 from ..frames import Frames
 from ..path import Path
 from ..units import plain
 from .base import Observable
 from .configurations import count_each
-from .pairs import PairSearch, check_reach, differences, enclosing_box, n_pairs
+from .pairs import check_reach, differences, n_pairs
 from .smearing import TAIL, SmearedBins
 from .windows import array_of
 
@@ -48,6 +49,8 @@ class RDF(Observable):
         plain histogram.
     every
         Of a `Path`: its times 0, every, 2 every, ... are used.
+    threads
+        That count pairs; None is one for each processor. The counts do not depend on it, and smeared ones use one.
 
     Attributes
     ----------
@@ -85,7 +88,8 @@ class RDF(Observable):
     axis = "r (nm)"
 
     def __init__(self, selection_a: Any, selection_b: Any, r_max: float, bins: int, r_min: float = 0.0,
-                 normalization: str = "density", smear: float | None = None, every: int = 1) -> None:
+                 normalization: str = "density", smear: float | None = None, every: int = 1,
+                 threads: int | None = None) -> None:
         self.selection_a, self.selection_b = selection_a, selection_b
         self.r_max, self.r_min = float(plain(r_max, "nm")), float(plain(r_min, "nm"))
         require(0 <= self.r_min < self.r_max < math.inf, "RDF",
@@ -100,7 +104,9 @@ class RDF(Observable):
                 "Take about the width of a bin")
         require(int(every) == every and every >= 1, "RDF", f"every must be a whole number from 1, found {every}",
                 "1 uses all times of a path")
-        self.normalization, self.every = normalization, int(every)
+        require(threads is None or (int(threads) == threads and threads >= 1), "RDF",
+                f"threads must be a whole number from 1, found {threads}", "None uses all processors")
+        self.normalization, self.every, self.threads = normalization, int(every), threads
         self.edges = np.linspace(self.r_min, self.r_max, int(bins) + 1)
         self.grid = 0.5 * (self.edges[1:] + self.edges[:-1])
         self.shell_volumes = 4 * np.pi / 3 * np.diff(self.edges**3)
@@ -155,42 +161,45 @@ class RDF(Observable):
                 f"positions must have shape {list(frames.positions.shape)}", "Pass one [N, 3] per frame")
         a, b = self._selections(frames)
         require(n_pairs(a, b) > 0, "RDF", "the selections must form at least one pair, found one atom", "Select more")
-        reach = self.r_max + (TAIL * self.smear if self.smear else 0.0)
         if frames.boxes is not None:
-            check_reach(frames.boxes[:1] if frames.boxes.strides[0] == 0 else frames.boxes, reach, "RDF")
-        counter = _PairCounter(self.edges, self.smear, PairSearch(a, b), reach)
-        counts = count_each(counter, frames.positions if positions is None else positions, frames.boxes)
+            check_reach(frames.boxes[:1] if frames.boxes.strides[0] == 0 else frames.boxes,
+                        self.r_max + (TAIL * self.smear if self.smear else 0.0), "RDF")
+        pairs, positions = FramePairs(a, b), frames.positions if positions is None else positions
+        if self.smear is None:
+            counts = self._histograms(pairs, positions, frames.boxes)
+        else:
+            counts = count_each(_SmearedPairs(pairs, self.edges, self.smear), positions, frames.boxes)
         return counts.mean(1) if of_path else counts
+
+    def _histograms(self, pairs: FramePairs, positions: np.ndarray | Tensor, boxes: np.ndarray | None) -> Tensor:
+        """Counts [..., B] of positions [..., N, 3]; boxes [S, 3, 3] belong to the first axis."""
+        x = positions.detach().numpy() if isinstance(positions, Tensor) else positions
+        if x.ndim == 3:
+            return torch.as_tensor(pairs.histograms(x, boxes, self.edges, self.threads))
+        rows = [pairs.histograms(window, None if boxes is None else np.broadcast_to(box, (len(window), 3, 3)),
+                                 self.edges, self.threads)
+                for window, box in zip(x, [None] * len(x) if boxes is None else boxes, strict=True)]
+        return torch.as_tensor(np.stack(rows))
 
     def _selections(self, frames: Frames | Path) -> tuple[np.ndarray, np.ndarray]:
         return frames.select(self.selection_a), frames.select(self.selection_b)
 
 
-class _PairCounter:
-    """Pairs of one configuration in bins, plain or smeared."""
+class _SmearedPairs:
+    """Smeared pairs of one configuration in bins."""
 
-    def __init__(self, edges: np.ndarray, smear: float | None, search: PairSearch, reach: float) -> None:
-        self._edges, self._search, self._reach = edges, search, reach
-        self._smeared = None if smear is None else SmearedBins(edges, smear)
+    def __init__(self, pairs: FramePairs, edges: np.ndarray, smear: float) -> None:
+        self._pairs, self._reach = pairs, edges[-1] + TAIL * smear
+        self._smeared = SmearedBins(edges, smear)
 
     def counts(self, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-        box = enclosing_box(positions, self._reach) if box is None else box
-        r = self._search.distances(positions, box, self._reach)
-        return self._histogram(r) if self._smeared is None else self._smeared.counts(r)
+        return self._smeared.counts(self._pairs.within(positions, box, self._reach)[2])
 
     def gradient(self, positions: np.ndarray, box: np.ndarray | None, cotangent: np.ndarray) -> np.ndarray:
-        box = enclosing_box(positions, self._reach) if box is None else box
-        i, j = self._search.neighbors(positions, box, self._reach)
+        i, j, _ = self._pairs.within(positions, box, self._reach)
         apart = differences(positions, i, j, box)
         r = np.sqrt(np.einsum("kp,kp->p", apart, apart))
         slope, _ = self._smeared.gradient(r, cotangent)
         apart *= slope / np.where(r > 0, r, 1.0)
         n = len(positions)
         return np.stack([np.bincount(j, pull, n) - np.bincount(i, pull, n) for pull in apart], axis=1)
-
-    def _histogram(self, r: np.ndarray) -> np.ndarray:
-        bins, r_min = len(self._edges) - 1, self._edges[0]
-        if r_min > 0:
-            r = r[r >= r_min]
-        place = ((r - r_min) * (bins / (self._edges[-1] - r_min))).astype(np.int64)
-        return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(float)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import require
-from .pairs import PairSearch, check_reach, enclosing_box
+from ..frame_pairs import FramePairs
+from .pairs import check_reach
 from .smearing import TAIL, SmearedBins
 
 _BLOCK = 2**17  # triples at a time
@@ -123,7 +124,7 @@ class NeighborTriples(_Triples):
     def __init__(self, centre: np.ndarray, neighbors: np.ndarray, cutoff: float, cutoff_smear: float | None,
                  boxes: np.ndarray | None, edges: np.ndarray, smear: float | None) -> None:
         super().__init__(edges, smear)
-        self._search, self._centre, self._neighbors = PairSearch(centre, neighbors), centre, neighbors
+        self._pairs, self._centre, self._neighbors = FramePairs(centre, neighbors), centre, neighbors
         self._cutoff, self._cutoff_smear = cutoff, cutoff_smear
         self._reach = cutoff + (TAIL * cutoff_smear if cutoff_smear else 0.0)
         if boxes is not None:
@@ -136,8 +137,7 @@ class NeighborTriples(_Triples):
 
     def _blocks(self, positions: np.ndarray, box: np.ndarray | None) -> Iterator[tuple]:
         """Every two bonds of one centre; the bonds are sorted by centre."""
-        i, j = self._search.neighbors(positions, enclosing_box(positions, self._reach) if box is None else box,
-                                      self._reach)
+        i, j, _ = self._pairs.within(positions, box, self._reach)
         is_centre, is_neighbor = np.zeros((2, len(positions)), dtype=bool)
         is_centre[self._centre], is_neighbor[self._neighbors] = True, True
         there, back = is_centre[i] & is_neighbor[j], is_centre[j] & is_neighbor[i]
