@@ -10,6 +10,8 @@ WORKERS ?= 2
 GPU ?= CUDA
 # A folder of wheels: then test-gpu and bench-gpu use PYTHON with these, and reach for no registry.
 WHEELS ?= $(wildcard .whl)
+# More options of benchmarks/gpu.py, such as --sizes 1000,4000
+BENCH_GPU ?=
 RUN = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg $(VENV)/bin/python
 SOURCES = $(shell find plugin python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
@@ -73,7 +75,7 @@ test-gpu: gpu
 	REQUIRE_PLATFORMS=$(GPU) OPENMMGRAD_TEST_PLATFORM=$(GPU) $(RUN_GPU) -m pytest tests/gpu --ignore=tests/gpu/test_cuda_compiles.py -q
 
 bench-gpu: gpu
-	$(RUN_GPU) benchmarks/gpu.py --platform $(GPU) --json $(OUT)/gpu.json --plot $(OUT)/gpu.png
+	$(RUN_GPU) benchmarks/gpu.py --platform $(GPU) --json $(OUT)/gpu.json --plot $(OUT)/gpu.png $(BENCH_GPU)
 
 lint: setup
 	$(VENV)/bin/ruff check python tests examples benchmarks

@@ -265,10 +265,12 @@ def _is_periodic(topology) -> bool:
 
 
 def _as_mdtraj(topology):
+    if topology is None:
+        return None
     import mdtraj
     from openmm.app import Topology
 
-    if topology is None or isinstance(topology, mdtraj.Topology):
+    if isinstance(topology, mdtraj.Topology):
         return topology
     require(isinstance(topology, Topology), "Model",
             f"topology must be an openmm.app.Topology or mdtraj.Topology, found {type(topology).__name__}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every Context names its platform: the one that OpenMM would choose is OpenCL or CUDA wherever a driver is installed."""
+"""Every Context names its platform: OpenMM would choose OpenCL or CUDA wherever there is a driver."""
 
 import ast
 from pathlib import Path
