@@ -17,13 +17,14 @@ struct Vectors {
     Doubles x, y, z;
 };
 
-/** Pairs of one particle i. In lanes that hold none, r and inverseR are zero. */
+/** Pairs i, j. In lanes that hold none, e, r, inverseR and t are zero. */
 struct Pairs {
     Vectors e;
     Doubles r, inverseR, t;
     DoubleMask within;
-    const int* partners;       // where they stand in arrays of shape [sorted][4]
-    int slots[Doubles::Size];  // four times the slot
+    const int* partners; // where j stand in arrays of shape [sorted][4]
+    const int* slots;    // four times the slot
+    Vectors lambdaI;
 };
 
 SIMD_INLINE Doubles dot(const Vectors& a, const Vectors& b) { return fma(a.x, b.x, fma(a.y, b.y, a.z * b.z)); }
@@ -32,21 +33,6 @@ SIMD_INLINE Vectors broadcast(const double* v) { return Vectors{Doubles(v[0]), D
 SIMD_INLINE Vectors operator*(const Vectors& v, Doubles s) { return Vectors{v.x * s, v.y * s, v.z * s}; }
 SIMD_INLINE Vectors operator+(const Vectors& a, const Vectors& b) { return Vectors{a.x + b.x, a.y + b.y, a.z + b.z}; }
 SIMD_INLINE Vectors operator-(const Vectors& a, const Vectors& b) { return Vectors{a.x - b.x, a.y - b.y, a.z - b.z}; }
-
-SIMD_INLINE Vectors gatherVectors(const double* base, const int* offsets) {
-    Doubles columns[4];
-    gatherRows(base, offsets, columns);
-    return Vectors{columns[0], columns[1], columns[2]};
-}
-SIMD_INLINE void addVectors(double* base, const int* offsets, const Vectors& v) {
-    const Doubles columns[4] = {v.x, v.y, v.z, Doubles(0.0)};
-    addRows(base, offsets, columns);
-}
-SIMD_INLINE void addSums(double* vector, const Vectors& v) {
-    vector[0] += sum(v.x);
-    vector[1] += sum(v.y);
-    vector[2] += sum(v.z);
-}
 
 /** The box and its inverse lengths, which the compiler would look up for every pair. */
 struct Box {
@@ -83,79 +69,141 @@ template <Shape S> SIMD_INLINE Vectors findImage(const Box& box, Vectors d) {
     return d;
 }
 
-/** Partners of one particle that are within the cutoff, one after the other; with room for a last vector. */
-struct Within {
-    static const int Size = 64, Room = Size + Doubles::Size;
-    alignas(64) double x[Room], y[Room], z[Room], square[Room], types[Room];
-    alignas(64) int partners[Room];
-    int count;
+/**
+ * Pairs within the cutoff, one after the other, of particles one after the other; with room for a last vector. They are
+ * packed first and visited when there are many: vectors are then full, and what was stored in parts has reached the
+ * cache before it is read as a whole.
+ */
+struct PackedPairs {
+    static const int Size = 128, Room = Size + Doubles::Size;
+    alignas(64) double x[Room], y[Room], z[Room]; // displacements, then directions, then vectors on j
+    alignas(64) double r[Room], inverseR[Room], t[Room];
+    alignas(64) double lambdaX[Room], lambdaY[Room], lambdaZ[Room];
+    alignas(64) int slots[Room];                  // the first of the pair of types, then four times that of the pair
+    alignas(64) int partners[Room];               // where they stand
+    int particles[Size], ends[Size];              // pairs ends[s - 1] <= k < ends[s] are those of particles[s]
+    int count, numParticles;
 };
 
-/** Pack partners n, n + 1, .. of particle i that are within the cutoff, as many as there is room for. @return the next n */
-template <Shape S> SIMD_INLINE int packPartners(const CpuPairShare& share, int i, int n, const Box& box, Within& w) {
-    const int numPartners = share.list.getNumPartners(i);
-    const int* partners = share.list.getPartners(i);
-    const Doubles cutoffSquare(share.table.cutoff * share.table.cutoff);
-    const Vectors xi = broadcast(share.positions + 4 * i);
-    const bool oneType = share.table.numTypes == 1;
-    int count = 0;
-    for (; n < numPartners && count <= Within::Size - Doubles::Size; n += Doubles::Size) {
-        Doubles xj[4];
-        gatherRows(share.positions, partners + n, xj);
-        const Vectors d = findImage<S>(box, xi - Vectors{xj[0], xj[1], xj[2]});
-        const Doubles square = dot(d, d);
-        const DoublePacker packer(both(less(square, cutoffSquare), firstDoubles(numPartners - n)));
-        packer.store(d.x, w.x + count);
-        packer.store(d.y, w.y + count);
-        packer.store(d.z, w.z + count);
-        packer.store(square, w.square + count);
-        packer.store(Indices::load(partners + n), w.partners + count);
-        if (!oneType)
-            packer.store(xj[3], w.types + count);
-        count += packer.count;
-    }
-    w.count = count;
-    for (int k = count; k % Doubles::Size != 0; k++) {
-        w.square[k] = 0.0;
-        w.partners[k] = w.partners[0];
-    }
-    return n;
-}
-
-/** Calls loop.visit(Pairs) for the packed partners of a particle whose types' slots are given. */
-template <class Loop>
-SIMD_INLINE void visitPacked(const CpuSplineTable& table, const FewSlots& slotsOfI, const Within& w, Loop& loop) {
-    const Indices lastInterval(table.numIntervals - 1);
-    Pairs p;
-    for (int k = 0; k < w.count; k += Doubles::Size) {
-        p.within = firstDoubles(w.count - k);
-        p.partners = w.partners + k;
-        findRoot(Doubles::load(w.square + k), p.r, p.inverseR);
-        p.e = Vectors{Doubles::load(w.x + k), Doubles::load(w.y + k), Doubles::load(w.z + k)} * p.inverseR;
-        const Doubles intervals = p.r * Doubles(table.inverseWidth);
-        const Indices interval = min(truncate(intervals), lastInterval);
-        p.t = intervals - toDoubles(interval);
-        const Indices first = table.numTypes == 1 ? Indices(table.slots[0])
-                                                  : slotsOfI.find(truncate(Doubles::load(w.types + k)));
-        timesFour(first + interval).store(p.slots);
-        loop.visit(p);
-    }
-}
-
-/** Calls loop.begin(i), loop.visit(Pairs) as often as needed and loop.end(i) for each particle of the share. */
-template <Shape S, class Loop> SIMD void visitPairs(const CpuPairShare& share, Loop& loop) {
-    const CpuSplineTable table = share.table;
-    const Box box(share.list.getGeometry());
-    Within w = {}; // finite also in lanes that hold no pair
-    for (int i = share.begin; i < share.end; i++) {
-        const FewSlots slotsOfI(table.slots + static_cast<int>(share.positions[4 * i + 3]) * table.numTypes, table.numTypes);
-        loop.begin(i);
-        for (int n = 0; n < share.list.getNumPartners(i);) {
-            n = packPartners<S>(share, i, n, box, w);
-            visitPacked(table, slotsOfI, w, loop);
+/** Pack as many pairs as there is room for, from partner n of particle i on: both are moved on. */
+template <Shape S, bool oneType, class Loop>
+SIMD_INLINE void packPairs(const CpuPairShare& share, const CpuSplineTable& table, const Box& box, const Loop& loop,
+                           int& i, int& n, PackedPairs& packed) {
+    const Doubles cutoffSquare(table.cutoff * table.cutoff);
+    int count = 0, particles = 0;
+    for (; i < share.end && particles < PackedPairs::Size; i++, n = 0) {
+        const int* partners = share.list.getPartners(i);
+        const int numPartners = share.list.getNumPartners(i);
+        const double* rowOfI = share.positions + 4 * i;
+        const FewSlots slotsOfI(table.slots + static_cast<int>(rowOfI[3]) * table.numTypes, table.numTypes);
+        const Vectors xi = broadcast(rowOfI);
+        for (; n < numPartners && count <= PackedPairs::Size - Doubles::Size; n += Doubles::Size) {
+            Doubles xj[4];
+            gatherRows(share.positions, partners + n, xj);
+            const Vectors d = findImage<S>(box, xi - Vectors{xj[0], xj[1], xj[2]});
+            const DoublePacker packer(both(less(dot(d, d), cutoffSquare), firstDoubles(numPartners - n)));
+            packer.store(d.x, packed.x + count);
+            packer.store(d.y, packed.y + count);
+            packer.store(d.z, packed.z + count);
+            packer.store(Indices::load(partners + n), packed.partners + count);
+            if (!oneType)
+                packer.store(slotsOfI.find(truncate(xj[3])), packed.slots + count);
+            if (Loop::HasLambda) {
+                Doubles(loop.lambda[4 * i]).store(packed.lambdaX + count);
+                Doubles(loop.lambda[4 * i + 1]).store(packed.lambdaY + count);
+                Doubles(loop.lambda[4 * i + 2]).store(packed.lambdaZ + count);
+            }
+            count += packer.count;
         }
-        loop.end(i);
+        packed.particles[particles] = i;
+        packed.ends[particles++] = count;
+        if (n < numPartners)
+            break;
     }
+    packed.count = count;
+    packed.numParticles = particles;
+    // The last vector may hold fewer pairs: others of its lanes see nothing, at places that exist.
+    Doubles(0.0).store(packed.x + count);
+    Doubles(0.0).store(packed.y + count);
+    Doubles(0.0).store(packed.z + count);
+    Indices::load(packed.partners).store(packed.partners + count);
+    Indices(0).store(packed.slots + count);
+}
+
+/** From displacements to distances, directions and places in the table. */
+template <bool oneType> SIMD_INLINE void findPlaces(const CpuSplineTable& table, PackedPairs& packed) {
+    const Indices lastInterval(table.numIntervals - 1);
+    const Doubles inverseWidth(table.inverseWidth);
+    for (int k = 0; k < packed.count; k += Doubles::Size) {
+        const Vectors d = {Doubles::load(packed.x + k), Doubles::load(packed.y + k), Doubles::load(packed.z + k)};
+        Doubles r, inverseR;
+        findRoot(dot(d, d), r, inverseR);
+        const Vectors e = d * inverseR;
+        const Doubles intervals = r * inverseWidth;
+        const Indices interval = min(truncate(intervals), lastInterval);
+        const Doubles t = intervals - toDoubles(interval);
+        e.x.store(packed.x + k);
+        e.y.store(packed.y + k);
+        e.z.store(packed.z + k);
+        r.store(packed.r + k);
+        inverseR.store(packed.inverseR + k);
+        t.store(packed.t + k);
+        timesFour(oneType ? interval : Indices::load(packed.slots + k) + interval).store(packed.slots + k);
+    }
+}
+
+/** Calls loop.visit(Pairs) for all pairs of the share, and adds the vectors that it finds on particles j to the other. */
+template <Shape S, bool oneType, class Loop> SIMD void visitPairs(const CpuPairShare& share, Loop& result) {
+    const CpuSplineTable table = share.table;
+    Loop loop = result; // here, not behind a pointer: what it holds stays in registers
+    const Box box(share.list.getGeometry());
+    PackedPairs packed = {}; // valid also in lanes that hold no pair
+    Pairs p;
+    for (int i = share.begin, n = 0; i < share.end;) {
+        packPairs<S, oneType>(share, table, box, loop, i, n, packed);
+        findPlaces<oneType>(table, packed);
+        for (int k = 0; k < packed.count; k += Doubles::Size) {
+            p.within = firstDoubles(packed.count - k);
+            p.partners = packed.partners + k;
+            p.slots = packed.slots + k;
+            p.e = Vectors{Doubles::load(packed.x + k), Doubles::load(packed.y + k), Doubles::load(packed.z + k)};
+            p.r = Doubles::load(packed.r + k);
+            p.inverseR = Doubles::load(packed.inverseR + k);
+            p.t = Doubles::load(packed.t + k);
+            p.lambdaI = zero();
+            if (Loop::HasLambda)
+                p.lambdaI = Vectors{Doubles::load(packed.lambdaX + k), Doubles::load(packed.lambdaY + k),
+                                    Doubles::load(packed.lambdaZ + k)};
+            const Vectors onJ = loop.visit(p);
+            if (Loop::HasVectors) {
+                const Doubles columns[4] = {onJ.x, onJ.y, onJ.z, Doubles(0.0)};
+                addRows(loop.vectors, p.partners, columns);
+                onJ.x.store(packed.x + k);
+                onJ.y.store(packed.y + k);
+                onJ.z.store(packed.z + k);
+            }
+        }
+        if (!Loop::HasVectors)
+            continue;
+        for (int s = 0, k = 0; s < packed.numParticles; s++) {
+            Vectors onI = zero();
+            for (; k < packed.ends[s]; k += Doubles::Size) {
+                const DoubleMask own = firstDoubles(packed.ends[s] - k);
+                onI = onI - Vectors{only(own, Doubles::load(packed.x + k)), only(own, Doubles::load(packed.y + k)),
+                                    only(own, Doubles::load(packed.z + k))};
+            }
+            k = packed.ends[s];
+            addSums(loop.vectors + 4 * packed.particles[s], onI.x, onI.y, onI.z);
+        }
+    }
+    result = loop;
+}
+
+template <Shape S, class Loop> SIMD void visitPairs(const CpuPairShare& share, Loop& loop) {
+    if (share.table.numTypes == 1)
+        visitPairs<S, true>(share, loop);
+    else
+        visitPairs<S, false>(share, loop);
 }
 
 template <class Loop> SIMD void visitPairs(const CpuPairShare& share, Loop& loop) {
@@ -180,69 +228,69 @@ SIMD_INLINE void addSlopes(const CpuSplineTable& table, const Pairs& p, Doubles 
     addRows(moments, p.slots, slopes);
 }
 
-struct Forces {
-    const CpuSplineTable& table;
-    double* forces;
-    Doubles energy;
-    Vectors onI;
+/** Whether a loop reads vectors lambda, and makes vectors; if not there are null pointers instead. */
+template <bool lambdas, bool results> struct Uses {
+    static const bool HasLambda = lambdas, HasVectors = results;
+    const double* lambda = nullptr;
+    double* vectors = nullptr;
+};
 
-    SIMD_INLINE void begin(int) { onI = zero(); }
-    SIMD_INLINE void visit(const Pairs& p) {
+struct Forces : Uses<false, true> {
+    CpuSplineTable table;
+    Doubles energy;
+
+    SIMD_INLINE Forces(const CpuSplineTable& table, double* forces) : table(table), energy(0.0) { vectors = forces; }
+    SIMD_INLINE Vectors visit(const Pairs& p) {
         Doubles u[4];
         gatherRows(table.energies, p.slots, u);
         energy = energy + only(p.within, fma(p.t, fma(p.t, fma(p.t, u[3], u[2]), u[1]), u[0]));
-        const Vectors onJ = p.e * findSlope(table, u, p.t);
-        onI = onI - onJ;
-        addVectors(forces, p.partners, onJ);
+        return p.e * findSlope(table, u, p.t);
     }
-    SIMD_INLINE void end(int i) { addSums(forces + 4 * i, onI); }
 };
 
-struct CoefficientDerivatives {
+struct CoefficientDerivatives : Uses<false, false> {
     double* moments;
 
-    SIMD_INLINE void begin(int) {}
-    SIMD_INLINE void visit(const Pairs& p) {
+    explicit CoefficientDerivatives(double* moments) : moments(moments) {}
+    SIMD_INLINE Vectors visit(const Pairs& p) {
         const Doubles one = only(p.within, Doubles(1.0)), t = one * p.t, t2 = t * p.t;
         const Doubles powers[4] = {one, t, t2, t2 * p.t};
         addRows(moments, p.slots, powers);
+        return zero();
     }
-    SIMD_INLINE void end(int) {}
 };
 
-struct HessianVectorProduct {
-    const CpuSplineTable& table;
-    const double* lambda;
-    double *product, *moments;
-    Vectors lambdaI, onI;
+struct HessianVectorProduct : Uses<true, true> {
+    CpuSplineTable table;
+    double* moments;
 
-    SIMD_INLINE void begin(int i) {
-        lambdaI = broadcast(lambda + 4 * i);
-        onI = zero();
+    HessianVectorProduct(const CpuSplineTable& table, const double* lambdas, double* product, double* moments)
+        : table(table), moments(moments) {
+        lambda = lambdas;
+        vectors = product;
     }
-    SIMD_INLINE void visit(const Pairs& p) {
-        Doubles u[4];
+    SIMD_INLINE Vectors visit(const Pairs& p) {
+        Doubles u[4], lambdaJ[4];
         gatherRows(table.energies, p.slots, u);
+        gatherRows(lambda, p.partners, lambdaJ);
         const Doubles square(table.inverseWidth * table.inverseWidth);
         const Doubles curvature = fma(Doubles(6.0) * p.t, u[3], u[2] + u[2]) * square;
         const Doubles slopeOverR = findSlope(table, u, p.t) * p.inverseR;
-        const Vectors w = lambdaI - gatherVectors(lambda, p.partners);
+        const Vectors w = p.lambdaI - Vectors{lambdaJ[0], lambdaJ[1], lambdaJ[2]};
         const Doubles along = dot(p.e, w);
-        const Vectors onJ = p.e * (along * (curvature - slopeOverR)) + w * slopeOverR;
-        onI = onI - onJ;
-        addVectors(product, p.partners, onJ);
         addSlopes(table, p, Doubles(0.0) - along, moments);
+        return p.e * (along * (curvature - slopeOverR)) + w * slopeOverR;
     }
-    SIMD_INLINE void end(int i) { addSums(product + 4 * i, onI); }
 };
 
-struct Virial {
-    const CpuSplineTable& table;
+struct Virial : Uses<false, false> {
+    CpuSplineTable table;
     double* moments;
     Vectors ofX, ofY; // xx xy xz, yy yz zz
 
-    SIMD_INLINE void begin(int) {}
-    SIMD_INLINE void visit(const Pairs& p) {
+    SIMD_INLINE Virial(const CpuSplineTable& table, double* moments)
+        : table(table), moments(moments), ofX(zero()), ofY(zero()) {}
+    SIMD_INLINE Vectors visit(const Pairs& p) {
         Doubles u[4];
         gatherRows(table.energies, p.slots, u);
         const Doubles minusR = Doubles(0.0) - p.r;
@@ -252,33 +300,32 @@ struct Virial {
         ofY.y = fma(f.y, p.e.z, ofY.y);
         ofY.z = fma(f.z, p.e.z, ofY.z);
         addSlopes(table, p, minusR, moments);
+        return zero();
     }
-    SIMD_INLINE void end(int) {}
 };
 
 SIMD double addForces(const CpuPairShare& share, double* forces) {
-    Forces loop = {share.table, forces, Doubles(0.0), zero()};
+    Forces loop(share.table, forces);
     visitPairs(share, loop);
     return sum(loop.energy);
 }
 
 SIMD void addCoefficientDerivatives(const CpuPairShare& share, double* moments) {
-    CoefficientDerivatives loop = {moments};
+    CoefficientDerivatives loop(moments);
     visitPairs(share, loop);
 }
 
 SIMD void addHessianVectorProduct(const CpuPairShare& share, const double* lambda, double* product, double* moments) {
-    HessianVectorProduct loop = {share.table, lambda, product, moments, zero(), zero()};
+    HessianVectorProduct loop(share.table, lambda, product, moments);
     visitPairs(share, loop);
 }
 
 SIMD void addVirial(const CpuPairShare& share, double* virial, double* moments) {
-    Virial loop = {share.table, moments, zero(), zero()};
+    Virial loop(share.table, moments);
     visitPairs(share, loop);
-    double xx[3] = {}, yy[3] = {};
-    addSums(xx, loop.ofX);
-    addSums(yy, loop.ofY);
-    const double tensor[9] = {xx[0], xx[1], xx[2], xx[1], yy[0], yy[1], xx[2], yy[1], yy[2]};
+    const double xx = sum(loop.ofX.x), xy = sum(loop.ofX.y), xz = sum(loop.ofX.z);
+    const double yy = sum(loop.ofY.x), yz = sum(loop.ofY.y), zz = sum(loop.ofY.z);
+    const double tensor[9] = {xx, xy, xz, xy, yy, yz, xz, yz, zz};
     for (int k = 0; k < 9; k++)
         virial[k] += tensor[k];
 }

@@ -56,75 +56,105 @@ struct RowTable {
     const float* rows;
     SIMD_INLINE RowTable(const CpuSplineTable& table) : rows(table.forces) {}
     /** -u'(r) */
-    SIMD_INLINE Floats find(Ints slot, Floats t) const {
-        alignas(64) int offsets[Floats::Size];
-        timesFour(slot).store(offsets);
+    SIMD_INLINE Floats find(const int* slots, Floats t) const {
         Floats p[4];
-        gatherRows(rows, offsets, p);
+        gatherRows(rows, slots, p);
         return fma(t, fma(t, p[2], p[1]), p[0]);
     }
 };
 
-/** Partners of one particle that are within the cutoff, one after the other; with room for a last vector. */
-struct WithinOnGrid {
-    static const int Size = 64, Room = Size + Floats::Size;
-    alignas(64) float x[Room], y[Room], z[Room];
-    alignas(64) int types[Room], partners[Room];
+/** As PackedPairs in double precision. */
+struct PackedOnGrid {
+    static const int Size = 256, Room = Size + Floats::Size;
+    alignas(64) float x[Room], y[Room], z[Room]; // displacements, then forces
+    alignas(64) float inverseR[Room], t[Room];
+    alignas(64) int slots[Room];    // the first of the pair of types, then four times that of the pair
+    alignas(64) int partners[Room]; // where they stand
+    int particles[Size], ends[Size]; // pairs ends[s - 1] <= k < ends[s] are those of particles[s]
+    int count, numParticles;
 };
+
+/** Pack as many pairs as there is room for, from partner n of particle i on: both are moved on. */
+template <bool triclinic, bool oneType>
+SIMD_INLINE void packOnGrid(const CpuPairList& list, const CpuSplineTable& splines, const CpuGridScale& scale,
+                           const int32_t* grid, int& i, int& n, int end, PackedOnGrid& packed) {
+    const Floats cutoffSquare(static_cast<float>(splines.numIntervals) * splines.numIntervals);
+    int count = 0, particles = 0;
+    for (; i < end && particles < PackedOnGrid::Size; i++, n = 0) {
+        const int* partners = list.getPartners(i);
+        const int numPartners = list.getNumPartners(i);
+        const FewSlots slotsOfI(splines.slots + grid[4 * i + 3] * splines.numTypes, splines.numTypes);
+        const Ints xi(grid[4 * i]), yi(grid[4 * i + 1]), zi(grid[4 * i + 2]);
+        for (; n < numPartners && count <= PackedOnGrid::Size - Floats::Size; n += Floats::Size) {
+            Ints xj[4];
+            gatherRows(grid, partners + n, xj);
+            const Displacements d = findImages<triclinic>(scale, xi - xj[0], yi - xj[1], zi - xj[2]);
+            // Two particles in the same place have no direction, hence no force.
+            const Floats square = findSquare(d);
+            const FloatMask interact = both(less(square, cutoffSquare), less(Floats(0.0f), square));
+            const FloatPacker packer(both(interact, firstFloats(numPartners - n)));
+            packer.store(d.x, packed.x + count);
+            packer.store(d.y, packed.y + count);
+            packer.store(d.z, packed.z + count);
+            packer.store(Ints::load(partners + n), packed.partners + count);
+            if (!oneType)
+                packer.store(slotsOfI.find(xj[3]), packed.slots + count);
+            count += packer.count;
+        }
+        packed.particles[particles] = i;
+        packed.ends[particles++] = count;
+        if (n < numPartners)
+            break;
+    }
+    packed.count = count;
+    packed.numParticles = particles;
+    // The last vector may hold fewer pairs: others of its lanes see nothing, at places that exist.
+    Floats(0.0f).store(packed.x + count);
+    Floats(0.0f).store(packed.y + count);
+    Floats(0.0f).store(packed.z + count);
+    Ints::load(packed.partners).store(packed.partners + count);
+    Ints(0).store(packed.slots + count);
+}
 
 template <bool triclinic, bool oneType, class Table>
 SIMD void addForcesOnGrid(const CpuPairList& list, const CpuSplineTable& splines, const Table& table,
                           const int32_t* grid, int begin, int end, float* forces) {
     // Lengths in intervals of the spline.
     const CpuGridScale scale(list.getGeometry(), splines.inverseWidth);
-    const Floats cutoffSquare(static_cast<float>(splines.numIntervals) * splines.numIntervals);
     const Ints lastInterval(splines.numIntervals - 1);
-    const int numTypes = splines.numTypes;
-    WithinOnGrid w = {}; // finite also in lanes that hold no pair
-    for (int i = begin; i < end; i++) {
-        const int* partners = list.getPartners(i);
-        const int numPartners = list.getNumPartners(i);
-        const FewSlots slotsOfI(splines.slots + grid[4 * i + 3] * numTypes, numTypes);
-        const Ints xi(grid[4 * i]), yi(grid[4 * i + 1]), zi(grid[4 * i + 2]);
-        Displacements onI = {Floats(0.0f), Floats(0.0f), Floats(0.0f)};
-        for (int n = 0; n < numPartners;) {
-            int count = 0;
-            for (; n < numPartners && count <= WithinOnGrid::Size - Floats::Size; n += Floats::Size) {
-                Ints xj[4];
-                gatherRows(grid, partners + n, xj);
-                const Displacements d = findImages<triclinic>(scale, xi - xj[0], yi - xj[1], zi - xj[2]);
-                // Two particles in the same place have no direction, hence no force.
-                const Floats square = findSquare(d);
-                const FloatMask interact = both(less(square, cutoffSquare), less(Floats(0.0f), square));
-                const FloatPacker packer(both(interact, firstFloats(numPartners - n)));
-                packer.store(d.x, w.x + count);
-                packer.store(d.y, w.y + count);
-                packer.store(d.z, w.z + count);
-                packer.store(Ints::load(partners + n), w.partners + count);
-                if (!oneType)
-                    packer.store(xj[3], w.types + count);
-                count += packer.count;
-            }
-            for (int k = count; k % Floats::Size != 0; k++)
-                w.partners[k] = w.partners[0];
-            for (int k = 0; k < count; k += Floats::Size) {
-                const Displacements d = {Floats::load(w.x + k), Floats::load(w.y + k), Floats::load(w.z + k)};
-                Floats r, inverseR;
-                findRoot(findSquare(d), r, inverseR);
-                const Ints interval = min(truncate(r), lastInterval);
-                const Ints slot = oneType ? interval : slotsOfI.find(Ints::load(w.types + k)) + interval;
-                const Floats force = table.find(slot, r - toFloats(interval));
-                const Floats overR = only(firstFloats(count - k), force * inverseR);
-                const Displacements g = {d.x * overR, d.y * overR, d.z * overR};
-                onI.x = onI.x + g.x;
-                onI.y = onI.y + g.y;
-                onI.z = onI.z + g.z;
-                subtractRows(forces, w.partners + k, g.x, g.y, g.z);
-            }
+    PackedOnGrid packed = {}; // valid also in lanes that hold no pair
+    for (int i = begin, n = 0; i < end;) {
+        packOnGrid<triclinic, oneType>(list, splines, scale, grid, i, n, end, packed);
+        for (int k = 0; k < packed.count; k += Floats::Size) {
+            const Displacements d = {Floats::load(packed.x + k), Floats::load(packed.y + k), Floats::load(packed.z + k)};
+            Floats r, inverseR;
+            findRoot(findSquare(d), r, inverseR);
+            const Ints interval = min(truncate(r), lastInterval);
+            const Floats t = r - toFloats(interval);
+            t.store(packed.t + k);
+            inverseR.store(packed.inverseR + k);
+            timesFour(oneType ? interval : Ints::load(packed.slots + k) + interval).store(packed.slots + k);
         }
-        forces[4 * i] += sum(onI.x);
-        forces[4 * i + 1] += sum(onI.y);
-        forces[4 * i + 2] += sum(onI.z);
+        for (int k = 0; k < packed.count; k += Floats::Size) {
+            const Floats overR = table.find(packed.slots + k, Floats::load(packed.t + k)) * Floats::load(packed.inverseR + k);
+            const Displacements f = {Floats::load(packed.x + k) * overR, Floats::load(packed.y + k) * overR,
+                                     Floats::load(packed.z + k) * overR};
+            f.x.store(packed.x + k);
+            f.y.store(packed.y + k);
+            f.z.store(packed.z + k);
+            subtractRows(forces, packed.partners + k, f.x, f.y, f.z);
+        }
+        for (int s = 0, k = 0; s < packed.numParticles; s++) {
+            Displacements onI = {Floats(0.0f), Floats(0.0f), Floats(0.0f)};
+            for (; k < packed.ends[s]; k += Floats::Size) {
+                const FloatMask own = firstFloats(packed.ends[s] - k);
+                onI.x = onI.x + only(own, Floats::load(packed.x + k));
+                onI.y = onI.y + only(own, Floats::load(packed.y + k));
+                onI.z = onI.z + only(own, Floats::load(packed.z + k));
+            }
+            k = packed.ends[s];
+            addSums(forces + 4 * packed.particles[s], onI.x, onI.y, onI.z);
+        }
     }
 }
 

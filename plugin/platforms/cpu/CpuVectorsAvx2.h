@@ -42,6 +42,7 @@ struct Floats {
     SIMD_INLINE Floats(__m256 v) : v(v) {}
     SIMD_INLINE Floats(float v) : v(_mm256_set1_ps(v)) {}
     SIMD_INLINE static Floats load(const float* p) { return _mm256_loadu_ps(p); }
+    SIMD_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
 };
 struct FloatMask {
     __m256 v;
@@ -74,6 +75,12 @@ SIMD_INLINE double sum(Doubles a) {
     const __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a.v), _mm256_extractf128_pd(a.v, 1));
     return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
 }
+/** row += (sum of x, sum of y, sum of z, something) */
+SIMD_INLINE void addSums(double* row, Doubles x, Doubles y, Doubles z) {
+    const __m256d xy = _mm256_hadd_pd(x.v, y.v), zz = _mm256_hadd_pd(z.v, z.v);
+    const __m256d low = _mm256_permute2f128_pd(xy, zz, 0x20), high = _mm256_permute2f128_pd(xy, zz, 0x31);
+    _mm256_storeu_pd(row, _mm256_add_pd(_mm256_loadu_pd(row), _mm256_add_pd(low, high)));
+}
 SIMD_INLINE Indices truncate(Doubles a) { return _mm256_cvttpd_epi32(a.v); }
 SIMD_INLINE Doubles toDoubles(Indices a) { return _mm256_cvtepi32_pd(a.v); }
 SIMD_INLINE Indices operator+(Indices a, Indices b) { return _mm_add_epi32(a.v, b.v); }
@@ -91,10 +98,11 @@ SIMD_INLINE Ints countUp() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 SIMD_INLINE FloatMask firstFloats(int n) {
     return FloatMask{_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), countUp().v))};
 }
-SIMD_INLINE float sum(Floats a) {
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+SIMD_INLINE void addSums(float* row, Floats x, Floats y, Floats z) {
+    const __m256 xy = _mm256_hadd_ps(x.v, y.v), zz = _mm256_hadd_ps(z.v, z.v);
+    const __m256 parts = _mm256_hadd_ps(xy, zz);
+    const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(parts), _mm256_extractf128_ps(parts, 1));
+    _mm_storeu_ps(row, _mm_add_ps(_mm_loadu_ps(row), sums));
 }
 SIMD_INLINE Ints operator+(Ints a, Ints b) { return _mm256_add_epi32(a.v, b.v); }
 SIMD_INLINE Ints operator-(Ints a, Ints b) { return _mm256_sub_epi32(a.v, b.v); }
@@ -241,7 +249,7 @@ struct RegisterTable {
     static const bool Exists = false;
     SIMD_INLINE RegisterTable(const float*, int) {}
     static bool fits(int) { return false; }
-    SIMD_INLINE Floats find(Ints, Floats t) const { return t; }
+    SIMD_INLINE Floats find(const int*, Floats t) const { return t; }
 };
 
 } // namespace

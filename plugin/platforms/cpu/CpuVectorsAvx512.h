@@ -41,6 +41,7 @@ struct Floats {
     SIMD_INLINE Floats(__m512 v) : v(v) {}
     SIMD_INLINE Floats(float v) : v(_mm512_set1_ps(v)) {}
     SIMD_INLINE static Floats load(const float* p) { return _mm512_loadu_ps(p); }
+    SIMD_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
 };
 struct FloatMask {
     __mmask16 v;
@@ -67,6 +68,16 @@ SIMD_INLINE DoubleMask both(DoubleMask a, DoubleMask b) { return DoubleMask{stat
 SIMD_INLINE Doubles only(DoubleMask mask, Doubles a) { return _mm512_maskz_mov_pd(mask.v, a.v); }
 SIMD_INLINE DoubleMask firstDoubles(int n) { return DoubleMask{static_cast<__mmask8>(n < 8 ? (1 << n) - 1 : 255)}; }
 SIMD_INLINE double sum(Doubles a) { return _mm512_reduce_add_pd(a.v); }
+SIMD_INLINE __m256d sumHalves(__m512d v) {
+    return _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
+}
+/** row += (sum of x, sum of y, sum of z, something) */
+SIMD_INLINE void addSums(double* row, Doubles x, Doubles y, Doubles z) {
+    const __m256d zHalf = sumHalves(z.v);
+    const __m256d xy = _mm256_hadd_pd(sumHalves(x.v), sumHalves(y.v)), zz = _mm256_hadd_pd(zHalf, zHalf);
+    const __m256d low = _mm256_permute2f128_pd(xy, zz, 0x20), high = _mm256_permute2f128_pd(xy, zz, 0x31);
+    _mm256_storeu_pd(row, _mm256_add_pd(_mm256_loadu_pd(row), _mm256_add_pd(low, high)));
+}
 SIMD_INLINE Indices truncate(Doubles a) { return _mm512_cvttpd_epi32(a.v); }
 SIMD_INLINE Doubles toDoubles(Indices a) { return _mm512_cvtepi32_pd(a.v); }
 SIMD_INLINE Indices operator+(Indices a, Indices b) { return _mm256_add_epi32(a.v, b.v); }
@@ -86,7 +97,15 @@ SIMD_INLINE Ints countUp() {
 SIMD_INLINE FloatMask firstFloats(int n) {
     return FloatMask{static_cast<__mmask16>(n < 16 ? (1 << n) - 1 : 65535)};
 }
-SIMD_INLINE float sum(Floats a) { return _mm512_reduce_add_ps(a.v); }
+SIMD_INLINE __m256 sumHalves(__m512 v) {
+    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+}
+SIMD_INLINE void addSums(float* row, Floats x, Floats y, Floats z) {
+    const __m256 xy = _mm256_hadd_ps(sumHalves(x.v), sumHalves(y.v)), zz = sumHalves(z.v);
+    const __m256 parts = _mm256_hadd_ps(xy, _mm256_hadd_ps(zz, zz));
+    const __m128 sums = _mm_add_ps(_mm256_castps256_ps128(parts), _mm256_extractf128_ps(parts, 1));
+    _mm_storeu_ps(row, _mm_add_ps(_mm_loadu_ps(row), sums));
+}
 SIMD_INLINE Ints operator+(Ints a, Ints b) { return _mm512_add_epi32(a.v, b.v); }
 SIMD_INLINE Ints operator-(Ints a, Ints b) { return _mm512_sub_epi32(a.v, b.v); }
 SIMD_INLINE Ints min(Ints a, Ints b) { return _mm512_min_epi32(a.v, b.v); }
@@ -96,9 +115,15 @@ SIMD_INLINE Ints roundToInts(Floats a) { return _mm512_cvtps_epi32(a.v); }
 SIMD_INLINE Floats toFloats(Ints a) { return _mm512_cvtepi32_ps(a.v); }
 
 SIMD_INLINE void findRoot(Doubles square, Doubles& root, Doubles& inverse) {
-    root = _mm512_sqrt_pd(square.v); // beside the division, not before it
-    const Doubles inverseSquare = _mm512_div_pd(_mm512_set1_pd(1.0), square.v);
-    inverse = only(less(_mm512_setzero_pd(), square), root * inverseSquare);
+    // Newton's steps double the 14 bits of the estimate: on half the registers' ports a square root is a long wait.
+    Doubles y = only(less(_mm512_setzero_pd(), square), _mm512_rsqrt14_pd(square.v));
+    const Doubles half = Doubles(0.5) * square;
+    y = y * fnma(half * y, y, Doubles(1.5));
+    y = y * fnma(half * y, y, Doubles(1.5));
+    root = square * y;
+    // and once more for the last bits
+    root = fma(fnma(root, root, square), Doubles(0.5) * y, root);
+    inverse = fma(fnma(root, y, Doubles(1.0)), y, y);
 }
 SIMD_INLINE void findRoot(Floats square, Floats& root, Floats& inverse) {
     root = _mm512_sqrt_ps(square.v);
@@ -228,7 +253,8 @@ struct RegisterTable {
         return _mm512_mask_mov_ps(low, upper, _mm512_permutex2var_ps(held[p][2], interval, held[p][3]));
     }
     /** -u'(r) */
-    SIMD_INLINE Floats find(Ints interval, Floats t) const {
+    SIMD_INLINE Floats find(const int* slots, Floats t) const {
+        const Ints interval(_mm512_srli_epi32(Ints::load(slots).v, 2));
         const __mmask16 upper = _mm512_test_epi32_mask(interval.v, _mm512_set1_epi32(32));
         return fma(t, fma(t, find(2, interval.v, upper), find(1, interval.v, upper)), find(0, interval.v, upper));
     }

@@ -49,7 +49,12 @@ template <class T> One<T> fma(One<T> a, One<T> b, One<T> c) { return a.v * b.v +
 template <class T> One<T> fnma(One<T> a, One<T> b, One<T> c) { return c.v - a.v * b.v; }
 template <class T> bool less(One<T> a, One<T> b) { return a.v < b.v; }
 template <class T> One<T> only(bool mask, One<T> a) { return mask ? a.v : T(0); }
-template <class T> T sum(One<T> a) { return a.v; }
+inline double sum(Doubles a) { return a.v; }
+template <class T> void addSums(T* row, One<T> x, One<T> y, One<T> z) {
+    row[0] += x.v;
+    row[1] += y.v;
+    row[2] += z.v;
+}
 inline bool both(bool a, bool b) { return a && b; }
 inline FloatMask firstFloats(int n) { return n > 0; }
 inline DoubleMask firstDoubles(int n) { return n > 0; }
@@ -108,7 +113,7 @@ struct RegisterTable {
     static const bool Exists = false;
     RegisterTable(const float*, int) {}
     static bool fits(int) { return false; }
-    Floats find(Ints, Floats t) const { return t; }
+    Floats find(const int*, Floats t) const { return t; }
 };
 
 } // namespace

@@ -42,6 +42,7 @@ struct Floats {
     SIMD_INLINE Floats(__m128 v) : v(v) {}
     SIMD_INLINE Floats(float v) : v(_mm_set1_ps(v)) {}
     SIMD_INLINE static Floats load(const float* p) { return _mm_loadu_ps(p); }
+    SIMD_INLINE void store(float* p) const { _mm_storeu_ps(p, v); }
 };
 struct FloatMask {
     __m128 v;
@@ -70,6 +71,12 @@ SIMD_INLINE DoubleMask firstDoubles(int n) {
     return DoubleMask{_mm_castsi128_pd(_mm_cmpgt_epi32(_mm_set1_epi32(n), _mm_setr_epi32(0, 0, 1, 1)))};
 }
 SIMD_INLINE double sum(Doubles a) { return _mm_cvtsd_f64(_mm_add_sd(a.v, _mm_unpackhi_pd(a.v, a.v))); }
+/** row += (sum of x, sum of y, sum of z, something) */
+SIMD_INLINE void addSums(double* row, Doubles x, Doubles y, Doubles z) {
+    const __m128d xy = _mm_add_pd(_mm_unpacklo_pd(x.v, y.v), _mm_unpackhi_pd(x.v, y.v));
+    _mm_storeu_pd(row, _mm_add_pd(_mm_loadu_pd(row), xy));
+    row[2] += sum(z);
+}
 SIMD_INLINE Indices truncate(Doubles a) { return _mm_cvttpd_epi32(a.v); }
 SIMD_INLINE Doubles toDoubles(Indices a) { return _mm_cvtepi32_pd(a.v); }
 SIMD_INLINE Indices operator+(Indices a, Indices b) { return _mm_add_epi32(a.v, b.v); }
@@ -87,9 +94,11 @@ SIMD_INLINE Ints countUp() { return _mm_setr_epi32(0, 1, 2, 3); }
 SIMD_INLINE FloatMask firstFloats(int n) {
     return FloatMask{_mm_castsi128_ps(_mm_cmpgt_epi32(_mm_set1_epi32(n), countUp().v))};
 }
-SIMD_INLINE float sum(Floats a) {
-    const __m128 s = _mm_add_ps(a.v, _mm_movehl_ps(a.v, a.v));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+SIMD_INLINE void addSums(float* row, Floats x, Floats y, Floats z) {
+    const __m128 xy = _mm_add_ps(_mm_unpacklo_ps(x.v, y.v), _mm_unpackhi_ps(x.v, y.v));
+    const __m128 z0 = _mm_add_ps(z.v, _mm_movehl_ps(z.v, z.v));
+    const __m128 sums = _mm_add_ps(_mm_shuffle_ps(xy, z0, 0x44), _mm_shuffle_ps(xy, z0, 0x5e));
+    _mm_storeu_ps(row, _mm_add_ps(_mm_loadu_ps(row), sums));
 }
 SIMD_INLINE Ints operator+(Ints a, Ints b) { return _mm_add_epi32(a.v, b.v); }
 SIMD_INLINE Ints operator-(Ints a, Ints b) { return _mm_sub_epi32(a.v, b.v); }
@@ -212,7 +221,7 @@ struct RegisterTable {
     static const bool Exists = false;
     SIMD_INLINE RegisterTable(const float*, int) {}
     static bool fits(int) { return false; }
-    SIMD_INLINE Floats find(Ints, Floats t) const { return t; }
+    SIMD_INLINE Floats find(const int*, Floats t) const { return t; }
 };
 
 } // namespace
