@@ -74,7 +74,7 @@ public:
           loops(CpuPairLoops::choose()),
           list(numParticles, force.getCutoffDistance(), 0.0, periodic, spline.selection, loops),
           numParts(countParts(numParticles)), numSlots(force.getNumTypePairs() * spline.numIntervals),
-          positions(numParticles), sortedPositions(4 * numParticles), sortedTypes(numParticles), sums(numParts) {}
+          positions(numParticles), sortedPositions(4 * numParticles), sums(numParts) {}
     /** The sums depend on the number of parts: it must not depend on that of threads. */
     static int countParts(int numParticles) { return min(max(numParticles / 2000, 1), 16); }
     int getNumParts() const { return numParts; }
@@ -90,7 +90,7 @@ public:
             const int i = list.getParticle(k);
             for (int axis = 0; axis < 3; axis++)
                 sortedPositions[4 * k + axis] = positions[i][axis];
-            sortedTypes[k] = spline.types[i];
+            sortedPositions[4 * k + 3] = spline.types[i];
         }
     }
     void addPart(int part) {
@@ -98,7 +98,7 @@ public:
         const int end = (part + 1) * static_cast<long long>(numParticles) / numParts;
         sums[part].assign(4 * numSlots, 0.0);
         loops.addCoefficientDerivatives(
-            CpuPairShare{list, spline.table, begin, end, sortedPositions.data(), sortedTypes.data()}, sums[part].data());
+            CpuPairShare{list, spline.table, begin, end, sortedPositions.data()}, sums[part].data());
     }
     void collect(double* features, double* virial) {
         for (int part = 1; part < numParts; part++)
@@ -108,7 +108,11 @@ public:
         fill(features, features + numFeatures, 0.0);
         fill(virial, virial + numFeatures, 0.0);
         for (int slot = 0; slot < numSlots; slot++) {
-            const double* sum = &sums[0][4 * slot];
+            const double* moments = &sums[0][4 * slot];
+            double sum[4] = {0, 0, 0, 0}; // of the four basis functions that differ from zero here
+            for (int p = 0; p < 4; p++)
+                for (int m = 0; m < 4; m++)
+                    sum[m] += spline.table.basis[p][m] * moments[p];
             const int typePair = slot / spline.numIntervals, interval = slot % spline.numIntervals;
             const int first = slot + 3 * typePair;
             for (int m = 0; m < 4; m++) {
@@ -127,8 +131,7 @@ private:
     CpuPairList list;
     const int numParts, numSlots;
     vector<Vec3> positions;
-    vector<double> sortedPositions;
-    vector<int> sortedTypes;
+    vector<double> sortedPositions; // [sorted][4]: x, y, z and the type
     vector<vector<double> > sums;
 };
 
