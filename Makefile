@@ -15,7 +15,7 @@ BENCH_GPU ?=
 RUN = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg $(VENV)/bin/python
 SOURCES = $(shell find plugin python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc')
 
-.PHONY: setup demo test test-python test-cpp test-torchforce test-gpu bench-gpu gpu validate bench lint clean
+.PHONY: setup demo test test-python test-cpp test-torchforce test-gpu bench-gpu gpu pocl validate bench lint clean
 
 setup: $(VENV)/.installed
 
@@ -35,14 +35,19 @@ demo: setup
 
 test: test-cpp test-python test-torchforce
 
-test-cpp: setup
+# OpenCL on the processor, where there is no other device
+pocl: setup
+	PYTHON=$(VENV)/bin/python bash tests/gpu/install_pocl.sh
+
+test-cpp: pocl
 	$(VENV)/bin/cmake -S . -B build/ctest -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python -DBUILD_TESTING=ON > build/ctest.log \
 	    || (cat build/ctest.log; false)
 	$(VENV)/bin/cmake --build build/ctest
-	$(VENV)/bin/ctest --test-dir build/ctest --output-on-failure
+	mkdir -p build/opencl_kernels/cpp
+	POCL_CACHE_DIR=$(CURDIR)/build/opencl_kernels/cpp REQUIRE_PLATFORMS=Reference,CPU,OpenCL \
+	    $(VENV)/bin/ctest --test-dir build/ctest --output-on-failure --parallel $(WORKERS)
 
-test-python: setup
-	PYTHON=$(VENV)/bin/python bash tests/gpu/install_pocl.sh
+test-python: pocl
 	PYTHON=$(VENV)/bin/python bash tests/gpu/build_cuda_env.sh
 	REQUIRE_PLATFORMS=Reference,CPU,OpenCL REQUIRE_BACKENDS=native,table,pythonforce $(RUN) -m pytest tests \
 	    --ignore=tests/validation --ignore=tests/torchforce -q -n $(WORKERS) --dist worksteal
