@@ -4,33 +4,30 @@
 Two liquids on the CPU platform: argon (rho* = 0.8442, T* = 0.73, 2 fs; a LearnablePairForce of 64 coefficients to 2.5
 sigma, where the force ends at zero), and flexible SPC/Fw water (300 K, 0.5 fs; PME to 1e-5). Of water one learns the
 O-H force constant, whose energy derivative OpenMM has in closed form, and then a shift of charges as well, which
-is differenced. A window ends in a loss of its last positions and velocities.
+is differenced; with central and with alternating differences. A window ends in a loss of its last positions and
+velocities.
 
 The lines take turns, and a turn repeats windows for --seconds, so that what else the machine does hits all lines:
 ratios to plain dynamics of the same round, their median and range, the ratio of the best turns, and that of CPU times
-(of all threads of a process), which feel other jobs least. Peers run on the same argon, in their own processes:
+(of all threads of a process), which feel other jobs least. Rounds end early, after three, when a size has taken
+--budget seconds. Peers run on the same argon, in their own processes and environments, where these are:
 
+    python3 -m venv .venv-jaxmd && .venv-jaxmd/bin/python -m pip install jax-md "jax[cpu]"
+    bash tests/torchforce/build_env.sh    # OpenMM-Torch: makes .venv-torchforce
     python benchmarks/gradient.py --json out/gradient.json --plot out/gradient.png
-    python3 -m venv /tmp/jaxmd && /tmp/jaxmd/bin/pip install jax-md "jax[cpu]"
-    python benchmarks/gradient.py --jaxmd-python /tmp/jaxmd/bin/python
 """
 
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from time import perf_counter
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads must not spin beside OpenMM's
 
 import numpy as np
-import openmm
 import torch
 from gradient_liquids import (
     Gradient,
@@ -42,85 +39,20 @@ from gradient_liquids import (
     water_box,
     water_liquid,
 )
+from gradient_turns import HERE, PEER_ROUNDS, Peer, Turns, compare, facts, spread, take_turns, text
 
 import openmmgrad as og
 
-HERE = Path(__file__).parent
 STORED = ["--segment", "1", "--refresh", "step", "--skin", "0.06"]  # every state is kept: the fastest way found
 PEERS = {  # name -> (worker, its options, the largest N)
-    "jax-md, double, all states kept": ("jaxmd", STORED, 1 << 30),
-    "jax-md, double, sqrt(T) segments": ("jaxmd", ["--skin", "0.1"], 1 << 30),
-    "jax-md, single, all states kept": ("jaxmd", [*STORED, "--precision", "single"], 1 << 30),
+    "jax-md, double, all states kept": ("jaxmd", STORED, 4000),
+    "jax-md, double, sqrt(T) segments": ("jaxmd", ["--skin", "0.1"], 1000),
+    "jax-md, single, all states kept": ("jaxmd", [*STORED, "--precision", "single"], 4000),
     "torch autograd, double": ("torch", ["--skin", "0.3"], 1000),  # keeps every pair of every step
+    "TorchForce, double backward": ("torchforce", [], 1000),  # its list looks at all pairs
 }
 PLAIN, OURS = "plain dynamics", "gradient, 64 coefficients"
-EXPECTED = "3.3 times plain dynamics, and 2.2 more per differenced parameter; 12 times jax-md's gradient steps/s"
-Turns = dict[str, dict[str, np.ndarray]]  # line -> quantity -> [rounds]
-
-
-class Peer:
-    """A worker process of gradient_peers.py; it sleeps until asked."""
-
-    def __init__(self, python: str, worker: str, arguments: list[str], case: Path) -> None:
-        self.log = tempfile.TemporaryFile("w+")
-        command = [python, str(HERE / "gradient_peers.py"), worker, "--case", str(case), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                        text=True)  # fmt: skip
-        self.facts = self._read()
-
-    def _read(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            self.log.seek(0)
-            raise RuntimeError(f"a worker of gradient_peers.py stopped:\n{self.log.read()[-2000:]}")
-        return json.loads(line)
-
-    def __call__(self) -> dict[str, float]:
-        """Seconds of one window with its gradient."""
-        self.process.stdin.write("gradient\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def close(self) -> None:
-        """End the worker."""
-        self.process.stdin.close()
-        self.process.wait()
-        self.log.close()
-
-
-def take_turns(lines: dict[str, Callable[[], dict]], options: argparse.Namespace) -> Turns:
-    """Means of each turn; one round before is not counted."""
-    for run in lines.values():
-        run()
-    turns = {name: [] for name in lines}
-    for _ in range(options.rounds):
-        for name, run in lines.items():
-            windows, begin = [], perf_counter()
-            while perf_counter() - begin < options.seconds:
-                windows.append(run())
-            turns[name].append({key: np.mean([window[key] for window in windows]) for key in windows[0]})
-    return {name: {key: np.array([turn[key] for turn in of_line]) for key in of_line[0]}
-            for name, of_line in turns.items()}  # fmt: skip
-
-
-def compare(times: dict[str, np.ndarray], base: dict[str, np.ndarray]) -> dict:
-    """Ratios of two lines: median, least and greatest of the rounds, of the best turns, of CPU times, and of parts."""
-    ratio = {"rounds": spread(times["seconds"] / base["seconds"]),
-             "best": float(times["seconds"].min() / base["seconds"].min()),
-             "cpu": float(np.median(times["cpu"] / base["cpu"]))}  # fmt: skip
-    parts = {key: spread(times[key] / base["seconds"]) for key in ("forward", "backward") if key in times}
-    return ratio | parts
-
-
-def spread(values: np.ndarray) -> list[float]:
-    """Median, least and greatest."""
-    return [float(f(values)) for f in (np.median, np.min, np.max)]
-
-
-def text(ratio: dict) -> str:
-    """Of a comparison."""
-    middle, low, high = ratio["rounds"]
-    return f"{middle:7.2f} ({low:.2f}-{high:.2f}), best {ratio['best']:.2f}, CPU {ratio['cpu']:.2f}"
+EXPECTED = "2.6 times plain dynamics for pairs alone, 3.3 for water; 12 times jax-md's gradient steps/s"
 
 
 def report(turns: Turns, n_steps: int) -> dict:
@@ -145,19 +77,24 @@ def measure_argon(n: int, options: argparse.Namespace) -> dict:
         case = Path(directory) / "case.npz"
         np.savez(case, **argon_case(liquid, options.steps, options.threads))
         for name, (worker, arguments, largest) in PEERS.items():
-            python = options.jaxmd_python if worker == "jaxmd" else sys.executable
-            if python is not None and n <= min(largest, options.peers_up_to):
+            python = {"jaxmd": options.jaxmd_python, "torchforce": options.torchforce_python, "torch": sys.executable}
+            python = python[worker]
+            if os.path.exists(python) and n <= min(largest, options.peers_up_to):
                 peers[name] = Peer(python, worker, arguments, case)
         print(f"argon, N = {n}")
         turns = take_turns(lines | peers, options)
+        plain = {name: np.median([peer("md")["cpu"] for _ in range(PEER_ROUNDS)]) for name, peer in peers.items()}
         for peer in peers.values():
             peer.close()
     rows = report(turns, options.steps)
     slopes = {name: getattr(model.terms[0].potential, name).grad.item() for name in ("sigma", "epsilon")}
     rows[OURS] |= {"facts": {"loss": ours.loss.item(), "gradient": slopes}}
     for name, peer in peers.items():
-        rows[name] |= {"facts": peer.facts, "ours_is_faster_by": compare(turns[name], turns[OURS])}
-        print(f"  ours is faster than {name:34} by {text(rows[name]['ours_is_faster_by'])}")
+        own = float(np.median(turns[name]["cpu"]) / plain[name])
+        rows[name] |= {"facts": peer.facts, "ours_is_faster_by": compare(turns[name], turns[OURS]),
+                       "dynamics_cpu_s": float(plain[name]), "cpu_times_own_dynamics": own}  # fmt: skip
+        print(f"  ours is faster than {name:34} by {text(rows[name]['ours_is_faster_by'])}; {own:.2f} times its own "
+              f"dynamics, {options.steps / plain[name]:.0f} steps per CPU s")  # fmt: skip
     for name in (OURS, *peers):
         facts = rows[name]["facts"]
         print(f"  {name:34} loss {facts['loss']:.5g}, slopes {facts['gradient']}")
@@ -169,22 +106,29 @@ def measure_water(n: int, box: np.ndarray, options: argparse.Namespace) -> dict:
     liquid, system = water_liquid(n, box)
     lines = {PLAIN: Plain(system, liquid, options.steps, options.threads)}
     one, two = "gradient, k_OH", "gradient, k_OH and charges"
-    for name, parameters in ((one, {"k_OH": 443153.8}), (two, {"k_OH": 443153.8, "charge_shift": 0.0})):
-        model = og.Model(system)
-        model.add_parameters(parameters)
-        lines[name] = Gradient(model, liquid, options.steps, options.threads)
+    for differences in ("central", "alternating"):
+        for name, parameters in ((one, {"k_OH": 443153.8}), (two, {"k_OH": 443153.8, "charge_shift": 0.0})):
+            if name == two and n > 4000:
+                continue
+            model = og.Model(system)
+            model.add_parameters(parameters)
+            suffix = "" if differences == "central" else ", alternating"
+            lines[name + suffix] = Gradient(model, liquid, options.steps, options.threads, differences=differences)
     print(f"water, N = {system.getNumParticles()}")
     turns = take_turns(lines, options)
     rows = report(turns, options.steps)
-    more = {key: turns[two][key] - turns[one][key] for key in ("seconds", "cpu")}
-    rows[two]["differenced_parameter_times_plain"] = compare(more, turns[PLAIN])
-    print(f"  the differenced parameter {text(rows[two]['differenced_parameter_times_plain'])}")
+    if two in rows:
+        more = {key: turns[two][key] - turns[one][key] for key in ("seconds", "cpu")}
+        rows[two]["differenced_parameter_times_plain"] = compare(more, turns[PLAIN])
+        print(f"  the differenced parameter {text(rows[two]['differenced_parameter_times_plain'])}")
     return {"liquid": "water", "particles": system.getNumParticles(), "lines": rows}
 
 
 def measure_memory(options: argparse.Namespace) -> list[dict]:
     """Stored and checkpointed, each in its own process."""
     rows = []
+    if not options.memory_steps:
+        return rows
     print(f"memory, argon, N = {options.memory_n}: MiB at most beyond a short window, MiB as Path.memory says, seconds")
     for n_steps in options.memory_steps:
         for every in (None, round(n_steps**0.5)):
@@ -222,7 +166,7 @@ def plot(document: dict, file: Path) -> None:
             draw(axes[0], points, [row["times_plain"]["rounds"] for _, row in points], f"{liquid}: {name}")
         if liquid == "argon":
             draw(axes[1], points, [row["steps_per_second"] for _, row in points], name)
-    for level in (3.3, 5.5):
+    for level in (2.6, 3.3):
         axes[0].axhline(level, color="grey", linestyle=":")
     axes[0].set(xscale="log", xlabel="N", ylabel="time of plain dynamics", ylim=(0, None))
     axes[1].set(xscale="log", yscale="log", xlabel="N", ylabel="steps/s, argon")
@@ -237,43 +181,37 @@ def plot(document: dict, file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def facts(options: argparse.Namespace) -> dict:
-    """Of the machine and the run."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout
-    return {"date": date.today().isoformat(), "commit": commit.strip(),
-            "processor": processor, "cores": os.cpu_count(), "load": os.getloadavg(), "threads": options.threads,
-            "steps": options.steps, "rounds": options.rounds, "openmm": openmm.__version__,
-            "torch": torch.__version__}  # fmt: skip
-
-
 def main() -> None:
     """Measure, print, draw, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, nargs="+", default=[1000, 4000, 16000])
+    parser.add_argument("--n", type=int, nargs="+", default=[1000, 4000, 16000, 64000])
+    parser.add_argument("--water-up-to", type=int, default=16000, help="N of the largest box of water")
     parser.add_argument("--liquids", nargs="*", choices=["argon", "water"], default=["argon", "water"])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of a turn, at least")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--jaxmd-python", help="a Python that has jax-md; without it that peer is left out")
+    parser.add_argument("--budget", type=float, default=40, help="seconds of one size after which rounds end early")
+    parser.add_argument("--jaxmd-python", default=".venv-jaxmd/bin/python", help="a Python that has jax-md")
+    parser.add_argument("--torchforce-python", default=".venv-torchforce/bin/python",
+                        help="a Python that has OpenMM-Torch and this package")  # fmt: skip
     parser.add_argument("--peers-up-to", type=int, default=4000, help="N of the largest liquid that peers run")
-    parser.add_argument("--memory-steps", type=int, nargs="*", default=[200, 400, 800, 1600, 3200])
+    parser.add_argument("--memory-steps", type=int, nargs="*", default=[200, 800, 3200])
     parser.add_argument("--memory-n", type=int, default=1000)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if options.jaxmd_python is None:
-        print("jax-md is left out: no --jaxmd-python")
+    for peer, python in (("jax-md", options.jaxmd_python), ("TorchForce", options.torchforce_python)):
+        if not os.path.exists(python):
+            print(f"{peer} is left out: there is no {python}")
     print(f"to compare with: {EXPECTED}")
     document = {"benchmark": "gradient", **facts(options), "seconds": options.seconds, "results": []}
     if "argon" in options.liquids:
         document["results"] += [measure_argon(n, options) for n in options.n]
     if "water" in options.liquids:
         box = water_box(options.threads)
-        document["results"] += [measure_water(n, box, options) for n in options.n]
+        document["results"] += [measure_water(n, box, options) for n in options.n if n <= options.water_up_to]
     document |= {"memory": measure_memory(options), "load_at_end": os.getloadavg()}
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # torch's idle threads must
 import numpy as np
 import openmm
 import torch
-from gradient import facts, spread
 from gradient_liquids import (
     Gradient,
     Liquid,
@@ -31,6 +30,7 @@ from gradient_liquids import (
     water_box,
     water_liquid,
 )
+from gradient_turns import facts, spread
 
 import openmmgrad as og
 

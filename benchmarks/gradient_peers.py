@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Workers of benchmarks/gradient.py: jax-md and torch autograd on the same Lennard-Jones window.
+"""Workers of benchmarks/gradient.py: jax-md, torch autograd and TorchForce on the same Lennard-Jones window.
 
-Each worker runs in a Python that has what it needs (`jax-md`, or `torch`) and imports nothing of this project. It
+Each worker runs in a Python that has what it needs (`jax-md`, `torch`, or OpenMM-Torch) and imports nothing of this
+project, but for OpenMM-Torch: it has no gradients of trajectories of its own, and runs as the backend "torchforce" does
+with exact=True, dynamics by TorchForce and the reverse sweep by torch's double backward of the same module. A worker
 reads a case (positions, velocities, box and constants), warms up, prints a line of JSON with its loss and gradient,
 and then times one run for every line on its standard input ("gradient" or "md").
 
@@ -180,6 +182,48 @@ def torch_autograd(case, options) -> None:
           precision=options.precision, skin=options.skin, pairs=len(first))  # fmt: skip
 
 
+def torchforce(case, options) -> None:
+    """OpenMM-Torch's TorchForce of the potential itself, on the CPU platform."""
+    from importlib import metadata
+
+    import openmm
+    import torch
+
+    import openmmgrad as og
+
+    threads, n_steps, dt = int(case["threads"]), int(case["n_steps"]), float(case["timestep"])
+    torch.set_num_threads(threads)
+    system = openmm.System()
+    system.setDefaultPeriodicBoxVectors(*(np.eye(3) * float(case["length"])))
+    for _ in case["positions"]:
+        system.addParticle(float(case["mass"]))
+    model = og.Model(system)
+    sigma, epsilon, cutoff = (float(case[name]) for name in ("sigma", "epsilon", "cutoff"))
+    potential = og.LennardJones(sigma, epsilon, cutoff, truncation="shift-force")
+    model.add_pair_potential(potential, backend="torchforce", exact=True)
+    run = og.Propagator(model, dt, n_steps, n_steps, platform="CPU", threads=threads, temperature=300.0)
+    x0, v0 = case["positions"], torch.from_numpy(case["velocities"])
+
+    def gradient():
+        model.zero_grad()
+        path = run(initial=(x0, v0))
+        x, v = path.positions[0], path.velocities[0, -1]
+        loss = ((x[-1] - x[0]) ** 2).sum(1).mean() + (v * v0).sum(1).mean()
+        loss.backward()
+        return loss.detach(), potential.sigma.grad, potential.epsilon.grad
+
+    context = openmm.Context(model.create_system(300.0), openmm.VerletIntegrator(dt),
+                             openmm.Platform.getPlatformByName("CPU"), {"Threads": str(threads)})  # fmt: skip
+
+    def md():
+        context.setPositions(x0)
+        context.setVelocities(case["velocities"])
+        context.getIntegrator().step(n_steps)
+
+    serve(gradient, md, peer="TorchForce", version=metadata.version("acellera-openmmtorch-cpu"),
+          torch=torch.__version__)  # fmt: skip
+
+
 def pairs(x: np.ndarray, length: float, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices of all pairs within cutoff, nm, in a cube, by rows."""
     first, second = [], []
@@ -202,7 +246,7 @@ def package_version(name: str) -> str:
 def main() -> None:
     """Read the case and serve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("peer", choices=["jaxmd", "torch"])
+    parser.add_argument("peer", choices=["jaxmd", "torch", "torchforce"])
     parser.add_argument("--case", required=True)
     parser.add_argument("--precision", choices=["single", "double"], default="double")
     parser.add_argument("--skin", type=float, default=0.1, help="nm")
@@ -216,7 +260,7 @@ def main() -> None:
     case = dict(np.load(options.case))
     if hasattr(os, "sched_setaffinity"):  # jax takes all cores it may use
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(case["threads"])])
-    {"jaxmd": jaxmd, "torch": torch_autograd}[options.peer](case, options)
+    {"jaxmd": jaxmd, "torch": torch_autograd, "torchforce": torchforce}[options.peer](case, options)
 
 
 if __name__ == "__main__":

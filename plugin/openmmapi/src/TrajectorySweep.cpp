@@ -253,10 +253,17 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
         else if (scheme != NoseHoover && firstStep + step == 0)
             addScaled(gv, -half, direction);
         const double* at = positions + step * size;
-        const bool knowsForces = derivatives.usesForces() && scheme == Verlet && (step > 0 || !constraints.empty());
-        if (knowsForces && constraints.empty())
-            recoverForces(at - size, at, at + size, removes);
-        addKick(load(at, n, x), direction, gx, gControls + step * controls.size(), knowsForces ? &known : nullptr,
+        load(at, n, x);
+        const bool startsFromForces = derivatives.usesForces() && scheme == Verlet;
+        if (startsFromForces && constraints.empty()) {
+            if (step > 0)
+                recoverForces(at - size, at, at + size, removes);
+            else { // evaluated, so that sides go on alternating where pieces of a trajectory meet
+                derivatives.setPositions(x);
+                known = context.getState(State::Forces).getForces();
+            }
+        }
+        addKick(x, direction, gx, gControls + step * controls.size(), startsFromForces ? &known : nullptr,
                 (firstStep + step) % 2 == 0 ? 1 : -1);
         addCotangent(positionRows[step], gPositions, gx);
         if (!constraints.empty())

@@ -119,9 +119,10 @@ class Propagator:
         1e-3 nm for nonbonded forces on CPU, and 1e-4 nm for others.
     differences
         "central", or "alternating": nonbonded forces are evaluated once and not twice per step of the reverse sweep,
-        displaced forwards and backwards in turns, beside the force that moved the step. On Reference and CPU with
-        VerletIntegrator; central all the same where torch energies or particles without mass are in the System, or
-        a parameter whose energy derivative such a force gives.
+        displaced forwards and backwards in turns, beside the force that moved the step. Half the cost; as exact in
+        windows of 50 steps and more, unless cotangents jump from step to step (2e-3 at worst). With VerletIntegrator
+        on Reference and CPU; central all the same where torch energies or particles without mass are in the System,
+        or parameters with energy derivatives in such forces.
     seed
         Of a LangevinMiddleIntegrator's noise: equal seeds give equal noise, window by window (with equal ``threads``).
     temperature
@@ -173,8 +174,8 @@ class Propagator:
         self.noisy = isinstance(self.integrator, openmm.LangevinMiddleIntegrator)
         require(not (self.noisy and two_sided), who, "a LangevinMiddleIntegrator cannot run backwards in time",
                 "Use Verlet, or two_sided=False")
-        verlet = type(self.integrator) is openmm.VerletIntegrator and platform in ("Reference", "CPU")
-        require(differences == "central" or verlet, who,
+        verlet = type(self.integrator) is openmm.VerletIntegrator
+        require(differences != "alternating" or (verlet and platform in ("Reference", "CPU")), who,
                 f'differences="alternating" starts from forces that steps of Verlet leave in positions of double '
                 f"precision, found {type(self.integrator).__name__} on {platform}",
                 'Use VerletIntegrator on Reference or CPU, or differences="central"')
