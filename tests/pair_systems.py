@@ -22,6 +22,12 @@ CASES = {
     ),
     "triclinic": dict(n_types=2, box=TRICLINIC),
     "non-periodic": dict(n_types=2, box=None),
+    "all at once": dict(
+        n_types=2,
+        box=TRICLINIC,
+        exclusions=[(i, i + 1) for i in range(0, 59, 2)] + [(7, 3), (0, 59)],
+        interaction_groups=[(range(0, 40), range(10, 60)), (range(30, 60), range(15, 35))],
+    ),
 }
 
 

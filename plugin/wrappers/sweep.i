@@ -74,6 +74,8 @@ RELEASE_GIL(OpenMMGrad::ForceDerivatives::_compute)
 RELEASE_GIL(OpenMMGrad::TrajectorySweep::start)
 RELEASE_GIL(OpenMMGrad::TrajectorySweep::run)
 RELEASE_GIL(OpenMMGrad::TrajectorySweep::reverse)
+RELEASE_GIL(OpenMMGrad::TrajectorySweep::_reverseTogether)
+RELEASE_GIL(OpenMMGrad::TrajectorySweep::_usesDevice)
 
 namespace OpenMMGrad {
 
@@ -121,20 +123,37 @@ public:
                    int controlCount) {
             $self->start(x, velocities, controlValues);
         }
-        void run(int firstStep, int numSteps, const double* controlValues, int controlCount, const int* vRows,
+        long long run(int firstStep, int numSteps, const double* controlValues, int controlCount, const int* vRows,
                  int vRowCount, double* values, int count, double* velocities, int velocityCount, double* momenta,
                  int momentumCount) {
-            $self->run(firstStep, numSteps, controlValues, vRows, values, velocities, momenta);
+            return $self->run(firstStep, numSteps, controlValues, vRows, values, velocities, momenta);
         }
         void reverse(int firstStep, int numSteps, const double* controlValues, int controlCount, const double* x, int xCount,
                      const double* v, int vCount, const double* p, int pCount, const int* xRows, int xRowCount,
                      const int* vRows, int vRowCount, const double* gOutX, int gOutXCount, const double* gOutV,
                      int gOutVCount, double* gx, int gxCount, double* gv, int gvCount, double* gMomenta,
                      int gMomentumCount, double* gCoefficients, int gCoefficientCount, double* gParameters,
-                     int gParameterCount, double* gControls, int gControlCount) {
+                     int gParameterCount, double* gControls, int gControlCount, long long history, int firstState) {
             $self->reverse(firstStep, numSteps, controlValues, x, v, p, xRows, vRows, gOutX, gOutV, gx, gv, gMomenta,
-                           gCoefficients, gParameters, gControls);
+                           gCoefficients, gParameters, gControls, history, firstState);
         }
+        // The arrays must live until _reverseTogether().
+        void _addWindow(const double* x, int xCount, const double* gOutX, int gOutXCount, const double* gOutV,
+                        int gOutVCount, double* gx, int gxCount, double* gv, int gvCount, long long history,
+                        int firstState) {
+            $self->addWindow(x, gOutX, gOutV, gx, gv, history, firstState);
+        }
+        void _reverseTogether(int firstStep, int numSteps, const int* xRows, int xRowCount, const int* vRows, int vRowCount,
+                              double* gCoefficients, int gCoefficientCount) {
+            $self->reverseTogether(firstStep, numSteps, xRows, vRows, gCoefficients);
+        }
+        bool _usesDevice() { return $self->getDevice().get() != nullptr; }
+        bool _sweepsTogether() { return $self->getDevice().sweepsTogether(); }
+        void _setDevice(bool enabled, double memory) {
+            $self->getDevice().setEnabled(enabled);
+            $self->getDevice().setMemory(static_cast<size_t>(memory));
+        }
+        long long _getNumDownloads() { return $self->getDevice().getNumDownloads(); }
     }
 };
 

@@ -78,6 +78,11 @@ public:
     void compute(const std::vector<OpenMM::Vec3>& positions, const std::vector<OpenMM::Vec3>& direction,
                  std::vector<OpenMM::Vec3>& product, std::vector<double>& coefficients,
                  std::vector<double>& parameters, const std::vector<OpenMM::Vec3>* forces = nullptr, int side = 1);
+    /** What a device needs to compute the same. */
+    bool hasForceProducts() const { return !products.empty(); }
+    const std::vector<const LearnablePairForce*>& getPairForces() const { return pairForces; }
+    const auto& getParameters() const { return parameters; }
+    const auto& getDifferences() const { return differences; }
     /** Positions for the Context, with its virtual sites. */
     void setPositions(const std::vector<OpenMM::Vec3>& positions);
 

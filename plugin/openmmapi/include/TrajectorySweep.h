@@ -3,7 +3,9 @@
 #define OPENMMGRAD_TRAJECTORYSWEEP_H_
 
 #include "ConstraintAdjoint.h"
+#include "DeviceSweep.h"
 #include "ForceDerivatives.h"
+#include "LinearStep.h"
 #include "NoseHooverChain.h"
 #include "internal/windowsExportOpenMMGrad.h"
 #include "openmm/Vec3.h"
@@ -50,8 +52,9 @@ public:
      * @param controlValues  [step][control]
      * @param wanted         for steps 0 .. numSteps: whether its velocities are read; others are left as they are
      * @param positions, velocities, momenta  in: row 0; out: rows 1 .. numSteps
+     * @return a name of the positions that are kept on the device for reverse(), or -1
      */
-    void run(int firstStep, int numSteps, const double* controlValues, const int* wanted, double* positions,
+    long long run(int firstStep, int numSteps, const double* controlValues, const int* wanted, double* positions,
              double* velocities, double* momenta);
     /**
      * The adjoint of run(), and of start() if it began the window.
@@ -61,11 +64,24 @@ public:
      * @param gx, gv, gMomenta                in: cotangents of the last state; out: of the first
      * @param gCoefficients, gParameters      increased
      * @param gControls                       [step][control], increased
+     * @param history, firstState             what run() returned, and which of its states is the first here
      */
     void reverse(int firstStep, int numSteps, const double* controlValues, const double* positions,
                  const double* velocities, const double* momenta, const int* positionRows, const int* velocityRows,
                  const double* gPositions, const double* gVelocities, double* gx, double* gv, double* gMomenta,
-                 double* gCoefficients, double* gParameters, double* gControls);
+                 double* gCoefficients, double* gParameters, double* gControls, long long history = -1,
+                 int firstState = 0);
+
+    /** The part that runs on the device, where the platform has one and the System is within its reach. */
+    DeviceSweep& getDevice() { return device; }
+    /** Adds a window to those that reverseTogether() sweeps at the same time; its arrays are read and written there. */
+    void addWindow(const double* positions, const double* gPositions, const double* gVelocities, double* gx, double* gv,
+                   long long history, int firstState) {
+        device.add({history, firstState, positions, gPositions, gVelocities, gx, gv, {}});
+    }
+    /** As reverse(), for windows whose shown states are the same. Only where getDevice().sweepsTogether(). */
+    void reverseTogether(int firstStep, int numSteps, const int* positionRows, const int* velocityRows,
+                         double* gCoefficients);
 
 private:
     typedef std::vector<OpenMM::Vec3> Vectors;
@@ -74,6 +90,14 @@ private:
                  const Vectors* forces = nullptr, int side = 1);
     /** What moved a step of Verlet, F(x) = m (x'' - 2 x' + x)/dt^2 with motion removed or not, into `known`. */
     void recoverForces(const double* before, const double* at, const double* after, bool removes);
+    void addParameterProducts(const double* products, double* sums, double* gControls) const;
+    long long runOnDevice(RunTrajectorySweepKernel& kernel, int numSteps, const double* controlValues, const int* wanted,
+                          double* positions, double* velocities);
+    RunTrajectorySweepKernel* getKernel() { return scheme == NoseHoover ? nullptr : device.get(); }
+    void reverseOnDevice(int firstStep, int numSteps, const double* controlValues, const int* positionRows,
+                         const int* velocityRows, double* gCoefficients, double* gParameters, double* gControls);
+    /** Outer cotangents, those of virtual sites given to their particles. */
+    const double* pullBackRows(const double* given, const int* rows, int numSteps, std::vector<double>& onParents) const;
     void addCotangent(int row, const double* given, Vectors& cotangent) const;
     void pullBackConstraints(const Vectors& before, const Vectors& velocities, const Vectors& after, bool removes,
                              Vectors& gx, Vectors& gv);
@@ -88,12 +112,14 @@ private:
     ForceDerivatives& derivatives;
     OpenMM::Context& context;
     Scheme scheme;
-    double timestep, friction, totalMass;
+    double timestep, totalMass;
+    LinearStep linear;
     NoseHooverChain chain;
     ConstraintAdjoint constraints;
     std::vector<int> controls;
     std::vector<int> removalFrequencies;
     std::vector<double> masses, inverseMasses;
+    DeviceSweep device;
     Vectors product, heldForBefore, known;
     std::vector<double> coefficients, parameterProducts, parameterSums;
 };

@@ -40,22 +40,33 @@ void store(const Vectors& vectors, double* values) {
 
 string momentumName(int k) { return "p" + to_string(k + 1); }
 
+vector<double> massesOf(const System& system) {
+    vector<double> masses;
+    for (int i = 0; i < system.getNumParticles(); i++)
+        masses.push_back(system.getParticleMass(i));
+    return masses;
+}
+
+vector<int> removalsOf(const System& system) {
+    vector<int> frequencies;
+    for (int k = 0; k < system.getNumForces(); k++)
+        if (const auto* remover = dynamic_cast<const CMMotionRemover*>(&system.getForce(k)))
+            frequencies.push_back(remover->getFrequency());
+    return frequencies;
+}
+
 } // namespace
 
 TrajectorySweep::TrajectorySweep(ForceDerivatives& derivatives, Scheme scheme, double friction)
     : derivatives(derivatives), context(derivatives.getContext()), scheme(scheme),
-      timestep(context.getIntegrator().getStepSize()), friction(friction), totalMass(0),
-      constraints(context.getSystem()) {
-    const System& system = context.getSystem();
-    for (int i = 0; i < system.getNumParticles(); i++) {
-        const double mass = system.getParticleMass(i);
-        masses.push_back(mass);
+      timestep(context.getIntegrator().getStepSize()), totalMass(0),
+      linear(scheme == LangevinMiddle ? LinearStep::langevinMiddle(timestep, friction) : LinearStep::verlet(timestep)),
+      constraints(context.getSystem()), removalFrequencies(removalsOf(context.getSystem())),
+      masses(massesOf(context.getSystem())), device(derivatives, linear, masses, removalFrequencies) {
+    for (double mass : masses) {
         inverseMasses.push_back(mass > 0 ? 1 / mass : 0);
         totalMass += mass;
     }
-    for (int k = 0; k < system.getNumForces(); k++)
-        if (const auto* remover = dynamic_cast<const CMMotionRemover*>(&system.getForce(k)))
-            removalFrequencies.push_back(remover->getFrequency());
 }
 
 void TrajectorySweep::setControlValues(const double* values) {
@@ -77,7 +88,7 @@ void TrajectorySweep::start(const double* positions, double* velocities, const d
     store(v, velocities);
 }
 
-void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValues, const int* wanted,
+long long TrajectorySweep::run(int firstStep, int numSteps, const double* controlValues, const int* wanted,
                           double* positions, double* velocities, double* momenta) {
     const int n = getNumParticles(), size = 3 * n, links = getNumChainMomenta();
     Integrator& integrator = context.getIntegrator();
@@ -90,6 +101,8 @@ void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValu
     context.setStepCount(firstStep);
     for (int k = 0; k < links; k++)
         custom->setGlobalVariableByName(momentumName(k), momenta[k]);
+    if (RunTrajectorySweepKernel* kernel = getKernel())
+        return runOnDevice(*kernel, numSteps, controlValues, wanted, positions, velocities);
     for (int step = 0; step < numSteps; step++) {
         setControlValues(controlValues + step * controls.size());
         integrator.step(1);
@@ -103,6 +116,26 @@ void TrajectorySweep::run(int firstStep, int numSteps, const double* controlValu
         for (int k = 0; k < links; k++)
             momenta[(step + 1) * links + k] = custom->getGlobalVariableByName(momentumName(k));
     }
+    return -1;
+}
+
+long long TrajectorySweep::runOnDevice(RunTrajectorySweepKernel& kernel, int numSteps, const double* controlValues,
+                                       const int* wanted, double* positions, double* velocities) {
+    const int n = getNumParticles();
+    const auto advance = [&](int step) {
+        setControlValues(controlValues + step * controls.size());
+        context.getIntegrator().step(1);
+    };
+    const long long history = kernel.run(device.getContextImpl(), numSteps, wanted, advance, positions, velocities);
+    Vectors v;
+    if (!derivatives.getVirtualSites().empty())
+        for (int state = 1; state <= numSteps; state++)
+            if (wanted[state]) {
+                load(velocities + state * static_cast<size_t>(3 * n), n, v);
+                derivatives.getVirtualSites().extend(v);
+                store(v, velocities + state * static_cast<size_t>(3 * n));
+            }
+    return history;
 }
 
 void TrajectorySweep::addScaled(const Vectors& cotangent, double factor, Vectors& direction) const {
@@ -130,12 +163,16 @@ void TrajectorySweep::addKick(const Vectors& positions, const Vectors& direction
     derivatives.compute(positions, direction, product, coefficients, parameterProducts, forces, side);
     for (size_t i = 0; i < gx.size(); i++)
         gx[i] += product[i];
-    for (size_t p = 0; p < parameterProducts.size(); p++) {
-        const auto control = find(controls.begin(), controls.end(), static_cast<int>(p));
+    addParameterProducts(parameterProducts.data(), parameterSums.data(), gControls);
+}
+
+void TrajectorySweep::addParameterProducts(const double* products, double* sums, double* gControls) const {
+    for (int p = 0; p < derivatives.getNumParameters(); p++) {
+        const auto control = find(controls.begin(), controls.end(), p);
         if (control == controls.end())
-            parameterSums[p] += parameterProducts[p];
+            sums[p] += products[p];
         else
-            gControls[control - controls.begin()] += parameterProducts[p];
+            gControls[control - controls.begin()] += products[p];
     }
 }
 
@@ -197,7 +234,18 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
                               const double* velocities, const double* momenta, const int* positionRows,
                               const int* velocityRows, const double* gPositions, const double* gVelocities, double* gxOut,
                               double* gvOut, double* gMomentaOut, double* gCoefficients, double* gParameters,
-                              double* gControls) {
+                              double* gControls, long long history, int firstState) {
+    if (getKernel() != nullptr) {
+        vector<double> onParents[2];
+        if (!derivatives.getVirtualSites().empty()) {
+            gPositions = pullBackRows(gPositions, positionRows, numSteps, onParents[0]);
+            gVelocities = pullBackRows(gVelocities, velocityRows, numSteps, onParents[1]);
+        }
+        addWindow(positions, gPositions, gVelocities, gxOut, gvOut, history, firstState);
+        reverseOnDevice(firstStep, numSteps, controlValues, positionRows, velocityRows, gCoefficients, gParameters,
+                        gControls);
+        return;
+    }
     const int n = getNumParticles(), links = getNumChainMomenta();
     const size_t size = 3 * n;
     Vectors gx = load(gxOut, n), gv = load(gvOut, n), direction(n), x, v;
@@ -222,19 +270,15 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
         endOfStep(numSteps);
         addKick(load(positions + numSteps * size, n, x), direction, gx, gControls);
     }
-    const double damping = scheme == LangevinMiddle ? std::exp(-friction * timestep) : 1.0;
     for (int step = numSteps - 1; step >= 0; step--) {
         const bool removes = removesMotion(firstStep + step);
         setControlValues(controlValues + step * controls.size());
         if (!constraints.empty())
             pullBackConstraints(load(positions + step * size, n), load(velocities + step * size, n),
                                 load(positions + (step + 1) * size, n), removes, gx, gv);
-        const double half = 0.5 * timestep, kick = scheme == NoseHoover ? half : timestep;
+        const double half = 0.5 * timestep, kick = scheme == NoseHoover ? half : linear.kick;
         for (int i = 0; i < n; i++) {
-            if (scheme == LangevinMiddle)
-                gv[i] = (gv[i] + gx[i] * half) * damping + gx[i] * half;
-            else
-                gv[i] += gx[i] * timestep;
+            gv[i] = gv[i] * linear.keep + gx[i] * linear.gain;
             if (inverseMasses[i] == 0)
                 gv[i] = Vec3();
             direction[i] = gv[i] * (kick * inverseMasses[i]);
@@ -275,6 +319,35 @@ void TrajectorySweep::reverse(int firstStep, int numSteps, const double* control
     copy(gMomenta.begin(), gMomenta.end(), gMomentaOut);
     transform(coefficients.begin(), coefficients.end(), gCoefficients, gCoefficients, plus<double>());
     transform(parameterSums.begin(), parameterSums.end(), gParameters, gParameters, plus<double>());
+}
+
+void TrajectorySweep::reverseOnDevice(int firstStep, int numSteps, const double* controlValues, const int* positionRows,
+                                      const int* velocityRows, double* gCoefficients, double* gParameters,
+                                      double* gControls) {
+    const size_t numParameters = derivatives.getNumParameters();
+    vector<double> products(numSteps * numParameters);
+    const auto prepare = [&](int step) { setControlValues(controlValues + step * controls.size()); };
+    device.reverse(firstStep, numSteps, positionRows, velocityRows, prepare, gCoefficients, products.data());
+    for (int step = 0; step < numSteps; step++)
+        addParameterProducts(&products[step * numParameters], gParameters, gControls + step * controls.size());
+}
+
+const double* TrajectorySweep::pullBackRows(const double* given, const int* rows, int numSteps,
+                                            vector<double>& onParents) const {
+    const int n = getNumParticles(), count = *max_element(rows, rows + numSteps + 1) + 1;
+    onParents.resize(max(1, 3 * n * count));
+    Vectors cotangent;
+    for (int row = 0; row < count; row++) {
+        load(given + static_cast<size_t>(3 * n) * row, n, cotangent);
+        derivatives.getVirtualSites().pullBack(cotangent);
+        store(cotangent, &onParents[static_cast<size_t>(3 * n) * row]);
+    }
+    return onParents.data();
+}
+
+void TrajectorySweep::reverseTogether(int firstStep, int numSteps, const int* positionRows, const int* velocityRows,
+                                      double* gCoefficients) {
+    device.reverse(firstStep, numSteps, positionRows, velocityRows, [](int) {}, gCoefficients, nullptr);
 }
 
 void TrajectorySweep::halfChain(double time, Vectors& velocities, vector<double>& momenta) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "CommonLearnablePairForceKernels.h"
+#include "CommonTrajectorySweepKernel.h"
 #include "internal/CheckArgument.h"
 #include "internal/windowsExportOpenMMGrad.h"
 #include "openmm/opencl/OpenCLPlatform.h"
@@ -22,6 +23,8 @@ public:
         ComputeContext& cc = *reinterpret_cast<ComputeContext*>(data.contexts[0]);
         if (name == CalcLearnablePairForceKernel::Name())
             return new CommonCalcLearnablePairForceKernel(name, platform, cc);
+        if (name == RunTrajectorySweepKernel::Name())
+            return new CommonRunTrajectorySweepKernel(name, platform, cc);
         throw OpenMMException("OpenCLLearnablePairForceKernelFactory: no kernel is named '" + name + "'.");
     }
 };
@@ -34,6 +37,8 @@ extern "C" OPENMMGRAD_PLUGIN_EXPORT void registerPlatforms() {}
 extern "C" OPENMMGRAD_PLUGIN_EXPORT void registerKernelFactories() {
     for (int i = 0; i < Platform::getNumPlatforms(); i++)
         if (Platform::getPlatform(i).getName() == "OpenCL")
-            Platform::getPlatform(i).registerKernelFactory(OpenMMGrad::CalcLearnablePairForceKernel::Name(),
-                                                           new OpenMMGrad::OpenCLLearnablePairForceKernelFactory());
+            for (const std::string& name :
+                 {OpenMMGrad::CalcLearnablePairForceKernel::Name(), OpenMMGrad::RunTrajectorySweepKernel::Name()})
+                Platform::getPlatform(i).registerKernelFactory(name,
+                                                               new OpenMMGrad::OpenCLLearnablePairForceKernelFactory());
 }

@@ -21,6 +21,9 @@ DISPLACEMENT = {"smooth": 3e-6, "rough on Reference": 1e-4, "rough on CPU": 1e-3
 #: The same for parameters, in units of their natural scale.
 PARAMETER_STEP = {"double": 1e-5, "single": 2e-3}
 
+PIECE = 256  # steps that are run at a time where every position is kept
+TOGETHER = 2**30  # bytes that windows which are swept back together may take
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -36,8 +39,17 @@ class Settings:
 
     @property
     def precision(self) -> str:
-        """Of the platform's forces."""
+        """Of the platform's forces, and of parameters of Forces, which GPUs keep in single precision always."""
         return "double" if self.platform == "Reference" else "single"
+
+    @property
+    def like(self) -> str:
+        """The platform whose forces are as rough: Reference for a GPU in double precision."""
+        if self.platform in ("Reference", "CPU"):
+            return self.platform
+        platform = openmm.Platform.getPlatformByName(self.platform)
+        given = properties(self.platform, self.threads).get("Precision") or platform.getPropertyDefaultValue("Precision")
+        return "Reference" if given == "double" else self.platform
 
 
 @dataclass
@@ -51,16 +63,37 @@ class State:
 
 @dataclass
 class Piece:
-    """Consecutive states of a trajectory: x, v [n + 1, N, 3] and p [n + 1, M]."""
+    """Consecutive states of a trajectory: x, v [n + 1, N, 3] and p [n + 1, M].
+
+    ``history`` names the run whose states the device may still have, of which ``begin`` is the first here; -1: none.
+    """
 
     x: np.ndarray
     v: np.ndarray
     p: np.ndarray
+    history: int = -1
+    begin: int = 0
 
     @property
     def last(self) -> State:
         """The state to go on from."""
         return State(self.x[-1].copy(), self.v[-1].copy(), self.p[-1].copy())
+
+
+@dataclass
+class Reversal:
+    """What one window wants of `Engine.reverse`; g and g_controls are changed in place."""
+
+    first: int
+    controls: np.ndarray
+    piece: Piece
+    x_rows: np.ndarray
+    v_rows: np.ndarray
+    g_x: np.ndarray
+    g_v: np.ndarray
+    g: Cotangents
+    g_controls: np.ndarray
+    box: np.ndarray | None
 
 
 @dataclass
@@ -79,7 +112,7 @@ class Engine:
 
     def __init__(self, model: Model, temperature: float, settings: Settings, box: np.ndarray | None) -> None:
         self.settings = settings
-        prepared = prepare(model, temperature, (*settings.parameters, *settings.controls), settings.platform)
+        prepared = prepare(model, temperature, (*settings.parameters, *settings.controls), settings.like)
         self._prepared = prepared  # owns the forces
         if box is not None:
             prepared.system.setDefaultPeriodicBoxVectors(*box)
@@ -108,7 +141,7 @@ class Engine:
             derivatives.addPairForce(built.force)
         for product in self.products:
             derivatives.addForceProduct(product)
-        where = settings.platform if settings.platform in ("Reference", "CPU") else "a GPU"
+        where = settings.like if settings.like in ("Reference", "CPU") else "a GPU"
         for groups, kind in ((prepared.smooth_groups, "smooth"), (prepared.rough_groups, f"rough on {where}")):
             if groups:
                 distance = settings.displacement * DISPLACEMENT[kind]
@@ -190,8 +223,8 @@ class Engine:
         v = np.empty(shape) if v is None else v
         p = np.empty((n + 1, self.n_links))
         x[0], v[0], p[0] = state.x, state.v, state.p
-        self._sweep.run(first, n, np.ascontiguousarray(controls), wanted, x, v, p)
-        return Piece(x, v, p)
+        history = self._sweep.run(first, n, np.ascontiguousarray(controls), wanted, x, v, p)
+        return Piece(x, v, p, history)
 
     def no_cotangents(self) -> Cotangents:
         """Zeros."""
@@ -199,13 +232,37 @@ class Engine:
         return Cotangents(np.zeros(shape), np.zeros(shape), np.zeros(self.n_links), np.zeros(self.n_coefficients),
                           np.zeros(self.n_parameters))
 
-    def reverse(self, first: int, controls: np.ndarray, piece: Piece, x_rows: np.ndarray, v_rows: np.ndarray,
-                g_x: np.ndarray, g_v: np.ndarray, g: Cotangents, g_controls: np.ndarray) -> None:
-        """The adjoint of `run` (and of `start`, where first is 0): takes g from the last state to the first.
+    @property
+    def together(self) -> int:
+        """Windows that are swept back at a time: as many as TOGETHER bytes hold on a device, else 1."""
+        if not self._sweep._sweepsTogether():
+            return 1
+        return int(np.clip(TOGETHER // (PIECE * self.n_particles * 64), 1, 64))
 
-        Rows [n + 1] say which row of g_x and g_v [rows, N, 3] is the outer cotangent of a state, -1 for none.
+    @property
+    def on_device(self) -> bool:
+        """Whether states stay on the device of the platform."""
+        return self._sweep._usesDevice()
+
+    def reverse(self, windows: list[Reversal]) -> None:
+        """The adjoint of `run` (and of `start`, where first is 0): takes each g from the last state to the first.
+
+        Rows [n + 1] say which row of g_x and g_v [rows, N, 3] is the outer cotangent of a state, -1 for none. Several
+        windows must be of the same steps and show the same states.
         """
         of_pair_forces = np.zeros(len(self._columns))
-        self._sweep.reverse(first, len(controls), np.ascontiguousarray(controls), piece.x, piece.v, piece.p, x_rows,
-                            v_rows, g_x, g_v, g.x, g.v, g.p, of_pair_forces, g.parameters, g_controls)
-        g.coefficients[self._columns] += of_pair_forces
+        if len(windows) > 1:
+            for one in windows:
+                self.begin(one.box, None)
+                self._sweep._addWindow(one.piece.x, one.g_x, one.g_v, one.g.x, one.g.v, one.piece.history,
+                                       one.piece.begin)
+            one = windows[0]
+            self._sweep._reverseTogether(one.first, len(one.controls), one.x_rows, one.v_rows, of_pair_forces)
+        else:
+            (one,) = windows
+            self.begin(one.box, None)
+            piece, g = one.piece, one.g
+            self._sweep.reverse(one.first, len(one.controls), np.ascontiguousarray(one.controls), piece.x, piece.v,
+                                piece.p, one.x_rows, one.v_rows, one.g_x, one.g_v, g.x, g.v, g.p, of_pair_forces,
+                                g.parameters, one.g_controls, piece.history, piece.begin)
+        one.g.coefficients[self._columns] += of_pair_forces

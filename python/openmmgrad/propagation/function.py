@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import require
 from .engine import Engine
-from .windows import Plan, Shown, backward, forward
+from .windows import Kept, Plan, Shown, backward, forward, sweep_back
 
 
 @dataclass
@@ -57,6 +57,27 @@ class Run:
         with ThreadPoolExecutor(len(self.engines)) as pool:
             return list(pool.map(with_engine, windows))
 
+    def sweep(self, work: Callable[[Engine, int], Generator], kept: list[list[Kept]]) -> list[Any]:
+        """What work(engine, window), a `backward`, returns for each window; results in order.
+
+        On a device the windows of an engine stay with it, which has their states, and go together as far as they can.
+        """
+        if not self.engines[0].on_device:
+            return self.map(lambda engine, s: sweep_back(engine, [work(engine, s)])[0], range(len(kept)))
+        self.load()
+        results: list = [None] * len(kept)
+
+        def of_engine(engine: Engine) -> None:
+            own = [s for s, branches in enumerate(kept) if branches[0].engine is engine]
+            for first in range(0, len(own), engine.together):
+                some = own[first:first + engine.together]
+                for s, result in zip(some, sweep_back(engine, [work(engine, s) for s in some]), strict=True):
+                    results[s] = result
+
+        with ThreadPoolExecutor(len(self.engines)) as pool:
+            list(pool.map(of_engine, self.engines))
+        return results
+
 
 class PropagateFunction(torch.autograd.Function):
     """(x0, v0, coefficients, parameters, controls, *module parameters) -> (positions, velocities) or (values,)."""
@@ -89,13 +110,13 @@ class PropagateFunction(torch.autograd.Function):
         names = ("x", "v") if run.plan.observe is None else ("values",)
         arrays = {name: None if part is None else part.numpy() for name, part in zip(names, g, strict=True)}
 
-        def work(engine: Engine, s: int) -> Any:
+        def work(engine: Engine, s: int) -> Generator:
             outer = Shown(**{name: None if array is None else array[s] for name, array in arrays.items()})
             return backward(engine, run.plan, kept[s], outer, observed)
 
         for product in (product for engine in run.engines for product in engine.products):
             product.clear()
-        results = run.map(work, range(len(kept)))
+        results = run.sweep(work, kept)
         sums = [torch.from_numpy(sum(getattr(total, name) for total, _, _ in results))
                 for name in ("coefficients", "parameters")]
         g_observed = [sum(parts) for parts in zip(*(found for _, _, found in results), strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,9 +14,7 @@ from torch import Tensor
 
 from ..errors import require
 from .buffers import Buffers
-from .engine import Cotangents, Engine, Piece, State
-
-PIECE = 256  # steps that are run at a time where every position is kept
+from .engine import PIECE, Cotangents, Engine, Piece, Reversal, State
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,9 @@ class Span:
 
 @dataclass
 class Kept:
-    """What is kept of one direction of one window for the reverse sweep."""
+    """What is kept of one direction of one window for the reverse sweep; `engine` ran it."""
 
+    engine: Engine
     box: np.ndarray | None
     v0: np.ndarray
     controls: np.ndarray
@@ -121,6 +120,7 @@ class Kept:
     x: np.ndarray | None = None
     v: np.ndarray | None = None
     p: list[np.ndarray] = field(default_factory=list)
+    histories: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -155,7 +155,7 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
     for direction in plan.directions:
         n = max(span.first + span.n for span in plan.pieces(direction))
         values = controls if len(controls) == n else np.zeros((n, controls.shape[1]))
-        branch = Kept(box, v0, values, _seed(plan.seed, window))
+        branch = Kept(engine, box, v0, values, _seed(plan.seed, window))
         _begin(engine, branch, 0, plan)
         state = engine.start(x0, direction * v0, values)
         if plan.keep and plan.every is None:
@@ -173,6 +173,7 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
             piece = engine.run(span.first, values[span.first:span.first + span.n], state, v_at, x, v)
             _require_finite(piece, window, span)
             branch.p.append(piece.p if plan.keep and plan.every is None else None)
+            branch.histories.append(piece.history)
             _show(plan, span, direction, piece, branch.v0, shown)
             state = piece.last
         kept.append(branch)
@@ -180,8 +181,11 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
 
 
 def backward(engine: Engine, plan: Plan, kept: list[Kept], g: Shown, observed: list[Tensor],
-             ) -> tuple[Cotangents, np.ndarray, list[Tensor]]:
-    """The reverse sweep of one window: cotangents at its frame, of its controls [n, C] and of `observed` tensors."""
+             ) -> Generator[Reversal, None, tuple[Cotangents, np.ndarray, list[Tensor]]]:
+    """The reverse sweep of one window: cotangents at its frame, of its controls [n, C] and of `observed` tensors.
+
+    Yields what the engine has to reverse, piece by piece; `sweep_back` does so for several windows.
+    """
     total, g_observed = engine.no_cotangents(), [torch.zeros_like(tensor) for tensor in observed]
     g_controls = np.zeros(kept[0].controls.shape)
     for direction, branch in zip(plan.directions, kept, strict=True):
@@ -189,7 +193,6 @@ def backward(engine: Engine, plan: Plan, kept: list[Kept], g: Shown, observed: l
         carry.coefficients, carry.parameters = total.coefficients, total.parameters
         spans = list(plan.pieces(direction))
         end = spans[-1].first + spans[-1].n
-        engine.begin(branch.box, None)
         for index in range(len(spans) - 1, -1, -1):
             span = spans[index]
             last_kept = end - plan.max_reverse_steps  # steps before it are constants
@@ -199,20 +202,37 @@ def backward(engine: Engine, plan: Plan, kept: list[Kept], g: Shown, observed: l
             piece = _recall(engine, plan, branch, span, index)
             g_x, g_v = _outer(plan, span, direction, piece, branch.v0, g, observed, g_observed)
             begin = max(last_kept - span.first, 0)
-            part = Piece(piece.x[begin:], piece.v[begin:], piece.p[begin:])
+            part = Piece(piece.x[begin:], piece.v[begin:], piece.p[begin:], piece.history, begin)
             steps = slice(span.first + begin, span.first + span.n)
             x_rows, v_rows = span.rows(span.x_at, begin), span.rows(span.v_at, begin)
             if _shows_constrained_start(plan, span, direction) and begin == 0:
                 g_v, v_rows, on_v0 = _pull_back_start(g_v, v_rows)
                 total.v += on_v0
-            engine.reverse(steps.start, branch.controls[steps], part, x_rows, v_rows, g_x, g_v, carry,
-                           g_controls[steps])
+            yield Reversal(steps.start, branch.controls[steps], part, x_rows, v_rows, g_x, g_v, carry,
+                           g_controls[steps], branch.box)
             if begin > 0:
                 carry.x[:], carry.v[:] = 0.0, 0.0
                 break
         total.x += carry.x
         total.v += direction * carry.v
     return total, g_controls, g_observed
+
+
+def sweep_back(engine: Engine, windows: list[Generator]) -> list[tuple[Cotangents, np.ndarray, list[Tensor]]]:
+    """The results of `backward` for windows of one Plan, whose pieces the engine reverses together."""
+    results: list = [None] * len(windows)
+    left = list(range(len(windows)))
+    while left:
+        wanted = []
+        for s in list(left):
+            try:
+                wanted.append(next(windows[s]))
+            except StopIteration as end:
+                results[s] = end.value
+                left.remove(s)
+        if wanted:
+            engine.reverse(wanted)
+    return results
 
 
 def _begin(engine: Engine, branch: Kept, first: int, plan: Plan) -> None:
@@ -228,7 +248,7 @@ def _recall(engine: Engine, plan: Plan, branch: Kept, span: Span, index: int) ->
         return engine.run(span.first, branch.controls[span.first:span.first + span.n], branch.starts[index], v_at, x)
     states = slice(span.first, span.first + span.n + 1)
     v = branch.x[states] if branch.v is None else branch.v[states]  # not read where it is not kept
-    return Piece(branch.x[states], v, branch.p[index])
+    return Piece(branch.x[states], v, branch.p[index], branch.histories[index])
 
 
 def _shows_constrained_start(plan: Plan, span: Span, direction: int) -> bool:
