@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""propagate on a device: the adjoint that stays there equals the host's, autograd's, and differences of trajectories."""
+"""propagate on a device: the adjoint that stays there equals the host's, autograd's, and differences."""
 
 import os
 
@@ -97,7 +97,8 @@ class Case:
         self.model.add_pair_potential(self.potential)
         if others:
             self.model.add_parameters({"kb": 2000.0, "kt": 30.0})
-        lattice = np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3)[:N] * 0.35 + 0.15  # none leaves the box: a trap has no images
+        lattice = np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3)[:N] * 0.35
+        lattice += 0.15  # none leaves the box: a trap has no images
         self.x0 = torch.tensor(lattice + rng.normal(size=(n_windows, N, 3)) * 0.01, requires_grad=True)
         self.v0 = torch.tensor(rng.normal(size=(n_windows, N, 3)) * 0.15, requires_grad=True)
         self.control = torch.tensor(0.5 + 0.2 * np.sin(np.arange(STEPS) / 30), requires_grad=True)
@@ -134,8 +135,8 @@ class Case:
         return verlet(*arguments) if friction is None else langevin_middle(*arguments, friction, shown)
 
     def propagator(self, integrator=None, n_steps=STEPS, stride=1, **options):
-        return og.Propagator(self.model, DT, n_steps, stride, integrator=integrator, platform=PLATFORM, temperature=100.0,
-                             **options)
+        return og.Propagator(self.model, DT, n_steps, stride, integrator=integrator, platform=PLATFORM,
+                             temperature=100.0, **options)
 
     def path(self, run):
         return run(initial=(self.x0, self.v0), controls={"c": self.control} if self.others else None)

@@ -48,8 +48,9 @@ class Settings:
         if self.platform in ("Reference", "CPU"):
             return self.platform
         platform = openmm.Platform.getPlatformByName(self.platform)
-        given = properties(self.platform, self.threads).get("Precision") or platform.getPropertyDefaultValue("Precision")
-        return "Reference" if given == "double" else self.platform
+        given = properties(self.platform, self.threads)
+        double = given.get("Precision", platform.getPropertyDefaultValue("Precision")) == "double"
+        return "Reference" if double else self.platform
 
 
 @dataclass
