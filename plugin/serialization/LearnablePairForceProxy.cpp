@@ -14,7 +14,8 @@ namespace OpenMMGrad {
 
 namespace {
 
-const int version = 1;
+/** Version 1 had no useDoublePrecision. */
+const int version = 2;
 
 /** Registers the proxy as soon as the library is loaded, so that a System can be read without our Python package. */
 const bool registered = [] {
@@ -40,6 +41,7 @@ unique_ptr<LearnablePairForce> read(const SerializationNode& node) {
     force->setForceGroup(node.getIntProperty("forceGroup"));
     force->setName(node.getStringProperty("name"));
     force->setNonbondedMethod(static_cast<LearnablePairForce::NonbondedMethod>(node.getIntProperty("method")));
+    force->setUseDoublePrecision(node.getBoolProperty("useDoublePrecision", false));
     set<int> pairs;
     for (const SerializationNode& pair : node.getChildNode("Coefficients").getChildren()) {
         const int type1 = pair.getIntProperty("type1"), type2 = pair.getIntProperty("type2");
@@ -69,6 +71,7 @@ void LearnablePairForceProxy::serialize(const void* object, SerializationNode& n
     node.setIntProperty("forceGroup", force.getForceGroup());
     node.setStringProperty("name", force.getName());
     node.setIntProperty("method", force.getNonbondedMethod());
+    node.setBoolProperty("useDoublePrecision", force.getUseDoublePrecision());
     node.setIntProperty("numTypes", force.getNumTypes());
     node.setDoubleProperty("cutoff", force.getCutoffDistance());
     node.setIntProperty("numCoefficients", force.getNumCoefficients());
@@ -103,8 +106,9 @@ void LearnablePairForceProxy::serialize(const void* object, SerializationNode& n
 
 void* LearnablePairForceProxy::deserialize(const SerializationNode& node) const {
     const int found = node.getIntProperty("version", 0);
-    CHECK_ARG(found == version, "XML of version " << version << " was expected, found version " << found
-                                                  << ". Read it with the release of OpenMM-Grad that wrote it.");
+    CHECK_ARG(1 <= found && found <= version,
+              "XML of version 1 to " << version << " was expected, found version " << found
+                                     << ". Read it with the release of OpenMM-Grad that wrote it.");
     try {
         return read(node).release();
     } catch (const OpenMMException& error) {

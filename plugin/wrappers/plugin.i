@@ -83,6 +83,13 @@ public:
     double getCutoffDistance() const;
     %feature("docstring", "Set the cutoff distance (nm, or a Quantity).") setCutoffDistance;
     void setCutoffDistance(double distance);
+    %feature("docstring", "Whether forces without the energy, as in dynamics, are in double precision on the CPU platform.")
+        getUseDoublePrecision;
+    bool getUseDoublePrecision() const;
+    %feature("docstring", "
+Set whether forces asked for without the energy, as in dynamics, are in double precision on the CPU platform (False by
+default). All else there always is; other platforms ignore it.") setUseDoublePrecision;
+    void setUseDoublePrecision(bool use);
     %feature("docstring", "The row of an unordered pair of types in arrays of shape [P, K].") getTypePairIndex;
     int getTypePairIndex(int type1, int type2) const;
     %feature("docstring", "Add a particle of a type; once for every particle of the System, in order.") addParticle;

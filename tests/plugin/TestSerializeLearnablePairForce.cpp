@@ -31,6 +31,7 @@ LearnablePairForce example() {
     Case c = makeCase(5, false, false, 1, 3);
     c.force.setCutoffDistance(0.1 + 0.2);   // not a short decimal
     c.force.setForceGroup(4);
+    c.force.setUseDoublePrecision(true);
     c.force.setName("argon & <friends>");
     c.force.addExclusion(0, 3);
     c.force.addExclusion(4, 1);
@@ -47,6 +48,7 @@ void testRoundTripIsExact() {
     ASSERT_EQUAL(force.getNonbondedMethod(), copy->getNonbondedMethod());
     ASSERT_EQUAL(force.getForceGroup(), copy->getForceGroup());
     ASSERT_EQUAL(force.getName(), copy->getName());
+    ASSERT(copy->getUseDoublePrecision());
     ASSERT_EQUAL_CONTAINERS(flatCoefficients(force), flatCoefficients(*copy));
     ASSERT_EQUAL(5, copy->getNumParticles());
     for (int i = 0; i < 5; i++)
@@ -61,10 +63,19 @@ void testRoundTripIsExact() {
     ASSERT(set1.empty() && set2 == set<int>({3}));
 }
 
+void testVersion1IsRead() {
+    const string xml = toXml(example());
+    const string old = replaced(replaced(xml, "version=\"2\"", "version=\"1\""), " useDoublePrecision=\"1\"", "");
+    const unique_ptr<LearnablePairForce> force = fromXml(old);
+    ASSERT(!force->getUseDoublePrecision());
+    force->setUseDoublePrecision(true);
+    ASSERT_EQUAL(xml, toXml(*force));
+}
+
 void testErrorsSayWhatIsWrong() {
     const string xml = toXml(example());
-    ASSERT_THROWS(fromXml(replaced(xml, "version=\"1\"", "version=\"7\"")), "XML of version 1 was expected, found version 7.");
-    ASSERT_THROWS(fromXml(replaced(xml, "version=\"1\"", "")), "found version 0.");
+    ASSERT_THROWS(fromXml(replaced(xml, "version=\"2\"", "version=\"7\"")), "XML of version 1 to 2 was expected, found version 7.");
+    ASSERT_THROWS(fromXml(replaced(xml, "version=\"2\"", "")), "found version 0.");
     ASSERT_THROWS(fromXml(replaced(xml, "cutoff=", "cut=")), "the XML cannot be read");
     ASSERT_THROWS(fromXml(replaced(xml, "<Particles>", "<Atoms>")), "");
     ASSERT_THROWS(fromXml(replaced(xml, "numCoefficients=\"20\"", "numCoefficients=\"21\"")),
@@ -77,6 +88,7 @@ void testErrorsSayWhatIsWrong() {
 int main() {
     try {
         testRoundTripIsExact();
+        testVersion1IsRead();
         testErrorsSayWhatIsWrong();
     } catch (const exception& error) {
         cout << error.what() << endl;

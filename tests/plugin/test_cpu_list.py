@@ -159,6 +159,40 @@ def test_cpu_equals_reference(box, selection, instructions):
         assert relative_error(forces(contexts[1]), forces(contexts[0])) < 1e-5
 
 
+def test_forces_alone_are_in_double_precision_where_asked_for(instructions):
+    rng = np.random.default_rng(4)
+    positions, box = liquid(5, rng)
+    force = make_force(len(positions), True, rng, "types")
+    expected = forces(make_context(force, box, positions, "Reference"))
+    assert 1e-8 < relative_error(forces(make_context(force, box, positions)), expected) < 1e-5
+    force.setUseDoublePrecision(True)
+    context = make_context(copy.deepcopy(force), box, positions)
+    assert force_of(context).getUseDoublePrecision()
+    assert relative_error(forces(context), expected) < 1e-12
+    assert np.array_equal(forces(context), forces(context, energy=True))
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_energy_is_conserved(double):
+    """Over 2 ps. What is left in double precision is the integrator's own: it is the same on Reference."""
+    rng = np.random.default_rng(17)
+    positions, box = liquid(5, rng)
+    force = make_force(len(positions), True, rng, coefficients=cubic(60.0))
+    force.setUseDoublePrecision(double)
+    drifts = []
+    for platform in ["CPU", "Reference"]:
+        context = make_context(force, box, positions, platform)
+        context.setVelocitiesToTemperature(300, 1)
+        energies = []
+        for _ in range(2):
+            state = context.getState(energy=True)
+            energies.append(state.getPotentialEnergy()._value + state.getKineticEnergy()._value)
+            context.getIntegrator().step(1000)
+        drifts.append(energies[1] - energies[0])
+    print(f"drift {drifts[0]:.3e} on CPU, {drifts[1]:.3e} kJ/mol on Reference")
+    assert abs(drifts[0] - drifts[1]) < (1e-6 if double else 5e-2)
+
+
 @pytest.mark.parametrize("box", ["open", "smallest", "smallest skewed"])
 def test_force_alone_vanishes_smoothly_at_cutoff(box, instructions):
     for r in [0.899, *np.nextafter(CUTOFF, [0, 2]), CUTOFF, 0.9 - 1e-7, 0.9 + 1e-7, np.float32(CUTOFF)]:

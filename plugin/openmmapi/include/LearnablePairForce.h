@@ -86,6 +86,15 @@ public:
     void updateParametersInContext(OpenMM::Context& context);
     bool usesPeriodicBoundaryConditions() const { return nonbondedMethod == CutoffPeriodic; }
 
+    /** Whether forces asked for without the energy, as in dynamics, are in double precision too; false by default. */
+    bool getUseDoublePrecision() const { return useDoublePrecision; }
+    /**
+     * Set whether forces asked for without the energy, as in dynamics, are in double precision on the CPU platform.
+     * Energies, forces asked for with them, and all derivatives always are. Other platforms ignore it: Reference is in
+     * double precision, and the property Precision of a GPU platform rules this force as it does others.
+     */
+    void setUseDoublePrecision(bool use) { useDoublePrecision = use; }
+
     /**
      * dU/dc at the Context's positions.
      * @param[out] derivatives  [typePair*numCoefficients + k], dimensionless
@@ -114,6 +123,7 @@ private:
     LearnablePairForceImpl& getImpl(OpenMM::Context& context) const;
     int numTypes, numCoefficients;
     double cutoff;
+    bool useDoublePrecision;
     NonbondedMethod nonbondedMethod;
     std::vector<int> particles;
     std::vector<std::vector<double> > coefficients;

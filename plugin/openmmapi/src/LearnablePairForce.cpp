@@ -25,7 +25,8 @@ void checkIndex(const char* what, int index, int size) {
 } // namespace
 
 LearnablePairForce::LearnablePairForce(int numTypes, double cutoff, int numCoefficients)
-    : numTypes(numTypes), numCoefficients(numCoefficients), cutoff(cutoff), nonbondedMethod(CutoffPeriodic) {
+    : numTypes(numTypes), numCoefficients(numCoefficients), cutoff(cutoff), useDoublePrecision(false),
+      nonbondedMethod(CutoffPeriodic) {
     CHECK_ARG(numTypes >= 1,
               "the number of types must be at least 1, found " << numTypes << ". Count the kinds of particles.");
     CHECK_ARG(numCoefficients >= 7, "the number of coefficients must be at least 7, found "

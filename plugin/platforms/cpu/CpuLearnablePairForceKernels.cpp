@@ -28,6 +28,7 @@ void CpuCalcLearnablePairForceKernel::initialize(const System& system, const Lea
     numTypePairs = force.getNumTypePairs();
     numCoefficients = force.getNumCoefficients();
     cutoff = force.getCutoffDistance();
+    useDoublePrecision = force.getUseDoublePrecision();
     tableSlots = slotsOf(force);
     types.resize(numParticles);
     coefficients.resize(numTypePairs * numCoefficients);
@@ -141,7 +142,7 @@ void CpuCalcLearnablePairForceKernel::sweepInDouble(ContextImpl& context, Pack p
 }
 
 double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool includeForces, bool includeEnergy) {
-    if (includeForces && !includeEnergy) {
+    if (includeForces && !includeEnergy && !useDoublePrecision) {
         addForcesInSingle(context);
         return 0;
     }

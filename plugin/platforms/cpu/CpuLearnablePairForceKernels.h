@@ -14,8 +14,8 @@ namespace OpenMMGrad {
 /**
  * Threads, sums and tables around the inner loops (CpuPairLoops), on a Verlet list of our own (CpuPairList).
  *
- * Forces without energy, the work of a molecular dynamics step, are in single precision where that is faster, summed in
- * double precision over threads and with other forces. Everything else is in double precision.
+ * Forces without energy, the work of a molecular dynamics step, are in single precision unless the force asks for
+ * double, summed in double precision over threads and with other forces. Everything else is in double precision.
  *
  * OpenMM's CPU list is not used: it demands the same exclusions of every force that shares it, and it may miss a pair.
  * For a given number of threads every sum is made in a fixed order: the same call on the same list gives the same bits.
@@ -64,6 +64,7 @@ private:
     OpenMM::CpuPlatform::PlatformData& data;
     int numParticles, numTypes, numTypePairs, numCoefficients;
     double cutoff;
+    bool useDoublePrecision;
     std::vector<int> types;
     std::vector<double> coefficients; // [typePair*numCoefficients + k]
     CpuSplineTable table;
