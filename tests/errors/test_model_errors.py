@@ -220,7 +220,7 @@ def edited(pattern: str, replacement: str) -> str:
 
 
 @pytest.mark.parametrize(("pattern", "replacement", "message"), [
-    (r' version="2"', ' version="7"', r"XML of version 1 to 2 was expected, found version 7\. Read it with the release"),
+    (r' version="2"', ' version="7"', r"XML of version 1 to 2 was expected, found version 7\. Read it with the"),
     (r' version="2"', "", r"XML of version 1 to 2 was expected, found version 0\. Read it"),
     (r' cutoff="[^"]*"', "", r"the XML cannot be read: .*cutoff.*Write it again with XmlSerializer"),
     (r' cutoff="[^"]*"', ' cutoff="-1"', r"the XML cannot be read: .*cutoff.*Write it again"),
