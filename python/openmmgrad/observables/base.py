@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ..estimate import Estimate, expectation
 from ..frames import Frames
+from .streaming import stream
 
 
 class Observable(ABC):
@@ -62,6 +65,26 @@ class Observable(ABC):
         """dO/dc of every frame at fixed positions, [S, B, F]: for Gauss-Newton, where ``explicit`` is True."""
         raise TypeError(f"{type(self).__name__}: expected coefficient_derivatives(frames) -> [S, B, F] beside "
                         "explicit = True, found none. Define it, or fit with a torch optimiser.")
+
+    def stream(self, chunks: Iterable[Any]) -> Estimate:
+        """The average over a trajectory that does not fit into memory, with its standard error.
+
+        Memory is that of one chunk, and of at most 256 rows of B values: averages over stretches of equal length, from
+        which the standard error is found. Up to 256 frames it is that of `expectation` with equal weights.
+
+        Parameters
+        ----------
+        chunks
+            Successive parts of the trajectory: ``mdtraj.iterload("run.xtc", top="run.pdb", chunk=100)``, or any other
+            iterable of mdtraj Trajectories or of Frames.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no frame, a chunk is something else, or the observable refuses it.
+        """
+        values, weights = stream(self, chunks, f"{type(self).__name__}.stream")
+        return expectation(values, weights, observable=self)
 
     def plot(self, estimate: Any, reference: Any = None, axes: Any = None) -> Any:
         """An average with its standard error, and what it should be, over the grid.
