@@ -65,6 +65,7 @@ bench: setup
 	$(RUN) benchmarks/methods.py --json $(OUT)/methods.json
 	$(RUN) benchmarks/backends.py --json $(OUT)/backends.json
 	$(RUN) benchmarks/gradient.py --n 1000 4000 --json $(OUT)/gradient.json --plot $(OUT)/gradient.png
+	$(RUN) benchmarks/rdf.py --json $(OUT)/rdf.json --plot $(OUT)/rdf.png
 
 ifeq ($(WHEELS),)
 gpu: setup

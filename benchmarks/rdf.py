@@ -135,8 +135,8 @@ def take_turns(jobs: dict[str, tuple[Callable[[], object], int]], rounds: int) -
 def report(title: str, times: dict, frames: dict[str, int], total: int) -> dict[str, dict]:
     """A table, and the same as numbers: medians and ranges."""
     print(f"\n{title}")
-    print(f"  {'ms per frame':22} {'median':>9} {'range':>19} {'processor':>10} {f's for {total}':>11} {'slower by':>10}"
-          " frames")
+    print(f"  {'ms per frame':22} {'median':>9} {'range':>19} {'processor':>10} {f's for {total}':>11} "
+          f"{'slower by':>10} frames")
     fastest = min(float(np.median(t["wall"])) for t in times.values())
     rows = {}
     for name, t in times.items():
@@ -251,7 +251,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=4000)
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--mdtraj-frames", type=int, default=20, help="of each of its runs")
-    parser.add_argument("--freud-frames", type=int, default=6, help="of each of its runs to half the box; to 1 nm ten times")
+    parser.add_argument("--freud-frames", type=int, default=6, help="of each run to half the box; ten times to 1 nm")
     parser.add_argument("--feature-frames", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
