@@ -9,7 +9,8 @@ namespace {
 /** Frames of N atoms are 3N numbers long, boxes 9. */
 int countFrames(int count, int boxCount, int numAtoms) {
     if (numAtoms < 1 || count % (3 * static_cast<long long>(numAtoms)) != 0 || count / (3 * numAtoms) * 9 != boxCount)
-        throw OpenMM::OpenMMException("openmmgrad.plugin: positions of shape [S, N, 3] and boxes of shape [S, 3, 3] were expected.");
+        throw OpenMM::OpenMMException(
+            "openmmgrad.plugin: positions of shape [S, N, 3] and boxes of shape [S, 3, 3] were expected.");
     return boxCount / 9;
 }
 
@@ -33,7 +34,8 @@ class FramePairs {
 public:
     %extend {
         FramePairs(const int* values, int count, const int* set2, int count2) {
-            return new OpenMMGrad::FramePairs(std::vector<int>(values, values + count), std::vector<int>(set2, set2 + count2));
+            return new OpenMMGrad::FramePairs(std::vector<int>(values, values + count),
+                                              std::vector<int>(set2, set2 + count2));
         }
         void countDistances(const double* values, int count, const double* boxes, int boxCount, int numAtoms,
                             const double* edges, int edgeCount, int numThreads, double* counts, int countCount) {
@@ -68,7 +70,8 @@ public:
         void compute(const double* values, int count, const double* boxes, int boxCount, int numThreads,
                      double* features, int featureCount, double* virial, int virialCount) {
             const int numFrames = countFrames(count, boxCount, $self->getNumParticles());
-            if (featureCount != virialCount || featureCount != static_cast<long long>(numFrames) * $self->getNumFeatures())
+            const long long size = static_cast<long long>(numFrames) * $self->getNumFeatures();
+            if (featureCount != size || virialCount != size)
                 throw OpenMM::OpenMMException("openmmgrad.plugin: results of shape [S, F] were expected.");
             $self->compute(values, boxes, numFrames, numThreads, features, virial);
         }

@@ -7,13 +7,12 @@ has is read from the system. Forces asked for without the energy are in single p
 
 import copy
 import itertools
-import re
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import openmm
 import pytest
+from instructions import AVAILABLE
 
 from openmmgrad._load import load_plugins
 from openmmgrad.plugin import LearnablePairForce
@@ -40,16 +39,6 @@ SELECTIONS = {  # types, exclusions, groups
     "groups": (2, 0, 2),
     "all": (3, 300, 3),
 }
-
-
-NEEDS = {  # of the processor, as Linux names it
-    "off": set(),
-    "sse": {"sse4_1"},
-    "avx2": {"avx2", "fma"},
-    "avx512": {"avx2", "fma", "avx512f", "avx512vl", "avx512dq", "avx512bw"},
-}
-FLAGS = set(re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].split())
-AVAILABLE = [name for name, needs in NEEDS.items() if needs <= FLAGS]
 
 
 @pytest.fixture(params=AVAILABLE)

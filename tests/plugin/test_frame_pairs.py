@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import openmm
 import pytest
+from instructions import AVAILABLE
 
 from openmmgrad import plugin
 from openmmgrad.frame_pairs import FramePairs
@@ -14,7 +15,6 @@ TRICLINIC = np.array([[2.0, 0.0, 0.0], [0.7, 1.9, 0.0], [-0.6, 0.5, 1.8]])
 VERY_SKEWED = np.array([[2.0, 0, 0], [2.6, 2.0, 0], [-1.9, 5.3, 2.0]])
 BOXES = {"cubic": 2.0 * np.eye(3), "long": np.diag([1.7, 2.2, 9.0]), "flat": np.diag([6.0, 5.0, 1.6]),
          "triclinic": TRICLINIC, "very skewed": VERY_SKEWED, "none": None}  # fmt: skip
-INSTRUCTIONS = ["avx512", "avx2", "off"]
 
 
 def reach_of(box) -> float:
@@ -49,9 +49,8 @@ def histograms(pairs, x, box, edges, threads=1):
     return pairs.histograms(x, None if box is None else np.broadcast_to(box, (len(x), 3, 3)), edges, threads)
 
 
-@pytest.fixture(params=INSTRUCTIONS)
+@pytest.fixture(params=AVAILABLE)
 def instructions(request, monkeypatch):
-    """Where the processor lacks some, the best of what it has."""
     monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", request.param)
 
 
@@ -102,7 +101,7 @@ def test_many_atoms_in_many_cells(box, monkeypatch):
     fractions[200:] *= [0.9, 0.2, 0.3]
     x, everyone = fractions @ box, np.arange(700)
     r = all_pairs(x, box, everyone, everyone)[2]
-    for reach, bins, name in product((0.2, 0.5, 1.4), (200, 10**6), INSTRUCTIONS):
+    for reach, bins, name in product((0.2, 0.5, 1.4), (200, 10**6), AVAILABLE):
         monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", name)
         edges = np.linspace(0.0, reach, bins + 1)
         (counts,) = histograms(FramePairs(everyone, everyone), x[None], box, edges)

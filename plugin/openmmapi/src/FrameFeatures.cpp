@@ -15,10 +15,11 @@ using namespace std;
 
 namespace OpenMMGrad {
 
-/** What the loop and the two results need of the force. */
+/** What the loop needs of the force. Both results follow from what it adds up: moments of t in each interval. */
 struct FrameFeatures::Spline {
     explicit Spline(const LearnablePairForce& force)
-        : selection(selectionOf(force)), slots(slotsOf(force)), numIntervals(force.getNumCoefficients() - 3) {
+        : loops(CpuPairLoops::choose()), selection(selectionOf(force)), slots(slotsOf(force)),
+          numIntervals(force.getNumCoefficients() - 3) {
         for (int i = 0; i < force.getNumParticles(); i++)
             types.push_back(force.getParticleType(i));
         table.numTypes = force.getNumTypes();
@@ -29,50 +30,21 @@ struct FrameFeatures::Spline {
         table.energies = nullptr;
         table.forces = nullptr;
         fillBasis(table.basis);
-        findVirialOfBasis();
     }
-    /**
-     * Of a slot, the loop gives sums of B_{interval+m}(t), m = 0 .. 3. They are four cubics in t without linear
-     * dependence, and r B'_{interval+m} = (t + interval) dB/dt is a cubic too: a combination of them.
-     */
-    void findVirialOfBasis();
 
+    const CpuPairLoops& loops;
     PairSelection selection;
     vector<int> slots, types;
     int numIntervals;
     CpuSplineTable table;
-    /** r B'_m = sum_n (constant[m][n] + interval*slope[m][n]) B_n */
-    double constant[4][4], slope[4][4];
 };
-
-void FrameFeatures::Spline::findVirialOfBasis() {
-    const auto& b = table.basis;
-    // Powers of t by the basis (Marsden's identity for uniform cubic splines on -1, 0, 1, 2): t^p = sum_n powers[p][n] B_n.
-    const double x[4] = {-1, 0, 1, 2};
-    double powers[4][4];
-    for (int n = 0; n < 4; n++) {
-        powers[0][n] = 1;
-        powers[1][n] = x[n];
-        powers[2][n] = x[n] * x[n] - 1.0 / 3;
-        powers[3][n] = x[n] * (x[n] * x[n] - 1);
-    }
-    for (int m = 0; m < 4; m++)
-        for (int n = 0; n < 4; n++) {
-            constant[m][n] = slope[m][n] = 0;
-            for (int p = 1; p < 4; p++) {
-                constant[m][n] += p * b[p][m] * powers[p][n];
-                slope[m][n] += p * b[p][m] * powers[p - 1][n];
-            }
-        }
-}
 
 /** One frame at a time: its list, and sums over parts of it. */
 class FrameFeatures::Frame {
 public:
     Frame(const LearnablePairForce& force, const Spline& spline)
         : spline(spline), numParticles(force.getNumParticles()), periodic(force.usesPeriodicBoundaryConditions()),
-          loops(CpuPairLoops::choose()),
-          list(numParticles, force.getCutoffDistance(), 0.0, periodic, spline.selection, loops),
+          list(numParticles, force.getCutoffDistance(), 0.0, periodic, spline.selection, spline.loops),
           numParts(countParts(numParticles)), numSlots(force.getNumTypePairs() * spline.numIntervals),
           positions(numParticles), sortedPositions(4 * numParticles), sums(numParts) {}
     /** The sums depend on the number of parts: it must not depend on that of threads. */
@@ -97,7 +69,7 @@ public:
         const int begin = part * static_cast<long long>(numParticles) / numParts;
         const int end = (part + 1) * static_cast<long long>(numParticles) / numParts;
         sums[part].assign(4 * numSlots, 0.0);
-        loops.addCoefficientDerivatives(
+        spline.loops.addCoefficientDerivatives(
             CpuPairShare{list, spline.table, begin, end, sortedPositions.data()}, sums[part].data());
     }
     void collect(double* features, double* virial) {
@@ -109,16 +81,13 @@ public:
         fill(virial, virial + numFeatures, 0.0);
         for (int slot = 0; slot < numSlots; slot++) {
             const double* moments = &sums[0][4 * slot];
-            double sum[4] = {0, 0, 0, 0}; // of the four basis functions that differ from zero here
-            for (int p = 0; p < 4; p++)
-                for (int m = 0; m < 4; m++)
-                    sum[m] += spline.table.basis[p][m] * moments[p];
             const int typePair = slot / spline.numIntervals, interval = slot % spline.numIntervals;
-            const int first = slot + 3 * typePair;
             for (int m = 0; m < 4; m++) {
-                features[first + m] += sum[m];
-                for (int n = 0; n < 4; n++)
-                    virial[first + m] -= (spline.constant[m][n] + interval * spline.slope[m][n]) * sum[n];
+                const int k = slot + 3 * typePair + m;
+                for (int p = 0; p < 4; p++)
+                    features[k] += spline.table.basis[p][m] * moments[p];
+                for (int p = 1; p < 4; p++) // r d/dr = (interval + t) d/dt
+                    virial[k] -= p * spline.table.basis[p][m] * (interval * moments[p - 1] + moments[p]);
             }
         }
     }
@@ -127,7 +96,6 @@ private:
     const Spline& spline;
     const int numParticles;
     const bool periodic;
-    const CpuPairLoops& loops;
     CpuPairList list;
     const int numParts, numSlots;
     vector<Vec3> positions;
@@ -147,13 +115,15 @@ int FrameFeatures::getNumFeatures() const { return force->getNumTypePairs() * fo
 void FrameFeatures::compute(const double* positions, const double* boxes, int numFrames, int numThreads,
                             double* features, double* virial) const {
     const bool periodic = force->usesPeriodicBoundaryConditions();
-    CHECK_ARG(!periodic || boxes != nullptr, "frames with boxes were expected, found none. Give the box of each frame.");
+    CHECK_ARG(!periodic || boxes != nullptr, "frames with boxes were expected, found none. Give each frame's box.");
     for (int s = 0; s < numFrames && periodic; s++) {
         const double *b = boxes + 9 * s, width = min({b[0], b[4], b[8]}), cutoff = force->getCutoffDistance();
-        CHECK_ARG(b[1] == 0 && b[2] == 0 && b[5] == 0, "box vectors with a along x and b in the xy plane were expected, "
-                  "found others in frame " << s << ". Turn the frames.");
-        CHECK_ARG(cutoff <= 0.5 * width, "the cutoff (" << cutoff << " nm) must not exceed half the smallest box width ("
-                  << width << " nm) of frame " << s << ". Use a larger box or a smaller cutoff.");
+        CHECK_ARG(b[1] == 0 && b[2] == 0 && b[5] == 0,
+                  "box vectors with a along x and b in the xy plane were expected, found others in frame "
+                      << s << ". Turn the frames.");
+        CHECK_ARG(cutoff <= 0.5 * width,
+                  "the cutoff (" << cutoff << " nm) must not exceed half the smallest box width (" << width
+                                 << " nm) of frame " << s << ". Use a larger box or a smaller cutoff.");
     }
     auto frameOf = [&](const double* array, int width, int s) { return array + static_cast<size_t>(s) * width; };
     const int size = getNumFeatures(), numParticles = force->getNumParticles();

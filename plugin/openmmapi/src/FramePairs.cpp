@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "FramePairs.h"
-#include "analysis/DistanceBins.h"
+#include "CpuPairLoops.h"
+#include "analysis/AtomCells.h"
 #include "analysis/FrameThreads.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/internal/ThreadPool.h"
@@ -32,13 +33,15 @@ CpuPairGeometry describeBox(const double* box, double reach) {
     Vec3 v[3];
     for (int k = 0; k < 9; k++)
         v[k / 3][k % 3] = box[k];
-    check(v[0][1] == 0 && v[0][2] == 0 && v[1][2] == 0, "box vectors with a along x and b in the xy plane were expected, "
-          "found a = ", v[0], " nm and b = ", v[1], " nm. Turn the frames.");
+    check(v[0][1] == 0 && v[0][2] == 0 && v[1][2] == 0,
+          "box vectors with a along x and b in the xy plane were expected, found a = ", v[0], " nm and b = ", v[1],
+          " nm. Turn the frames.");
     const double shortest = min({v[0][0], v[1][1], v[2][2]});
     check(shortest > 0 && isfinite(v[0][0] + v[1].dot(v[1]) + v[2].dot(v[2])),
           "finite box vectors of positive volume were expected, found ", v[0], ", ", v[1], ", ", v[2], " nm.");
-    check(2 * reach <= shortest * (1 + 1e-6), "distances up to ", reach, " nm must not exceed half the smallest box width (",
-          shortest / 2, " nm). Use a larger box or look less far.");
+    check(2 * reach <= shortest * (1 + 1e-6), "distances up to ", reach,
+          " nm must not exceed half the smallest box width (", shortest / 2,
+          " nm). Use a larger box or look less far.");
     v[2] -= v[1] * round(v[2][1] / v[1][1]);
     v[2] -= v[0] * round(v[2][0] / v[0][0]);
     v[1] -= v[0] * round(v[1][0] / v[0][0]);
@@ -79,7 +82,7 @@ public:
             for (int i = atoms.starts[cell]; i < atoms.starts[cell + 1]; i++) {
                 limited.clear();
                 int total = 0;
-                for (AtomRange range : ranges) {
+                for (CpuRange range : ranges) {
                     if (within)
                         range.begin = max(range.begin, i + 1);
                     while (range.begin < range.end) {
@@ -105,15 +108,15 @@ private:
     bool within;
     unique_ptr<CellGrid> grid;
     AtomCells first, second;
-    vector<AtomRange> ranges, limited;
+    vector<CpuRange> ranges, limited;
 };
 
 /** One thread's histogram. */
 class Histogram {
 public:
-    explicit Histogram(const vector<double>& edges)
-        : edges(edges), numBins(edges.size() - 1), binDistances(chooseBinDistances()), stride(numBins + 16),
-          tables(NumTables * stride), bins(FrameVisitor::MaxPartners + 16), doubtful(bins.size()), pending(0),
+    Histogram(const vector<double>& edges, const CpuPairLoops& loops)
+        : edges(edges), numBins(edges.size() - 1), loops(loops), stride(numBins + 16), tables(NumTables * stride),
+          bins(FrameVisitor::MaxPartners + CpuPairLoops::MaxLanes), doubtful(bins.size()), pending(0),
           counts(numBins) {}
 
     bool add(const CpuPairGeometry& geometry, const double* positions, const vector<int>& atoms,
@@ -122,21 +125,23 @@ public:
             return false;
         const double width = (edges.back() - edges[0]) / numBins;
         const float start = static_cast<float>(edges[0] / width);
-        // Rounding: of the sum of squares and its root to 8 units in the last place; of the grid, and in a skewed box of
-        // shifts along its vectors, in units of the longest.
+        // Rounding: of the sum of squares and its root to 8 units in the last place; of the grid, and in a skewed box
+        // of shifts along its vectors, in units of the longest.
         const double longest = max({geometry.getVector(0)[0], geometry.getVector(1)[1], geometry.getVector(2)[2]});
         const bool skewed = geometry.getShape() == CpuPairGeometry::Triclinic;
         const double doubt = 8 * 6e-8 * (start + numBins) + (skewed ? 5e-7 : 2e-9) * longest / width;
-        const SingleBins single = {CpuGridScale(geometry, 1 / width), start, static_cast<float>(numBins),
-                                   static_cast<float>(min(doubt, 1.0))};
-        visitor.visit(part, numParts, [&](int i, const AtomRange* ranges, int numRanges) {
+        const CpuDistanceBins single = {CpuGridScale(geometry, 1 / width), start, static_cast<float>(numBins),
+                                        static_cast<float>(doubt)};
+        visitor.visit(part, numParts, [&](int i, const CpuRange* ranges, int numRanges) {
             const AtomCells& all = visitor.getAtoms();
             const int32_t point[3] = {all.x[i], all.y[i], all.z[i]};
-            BinnedPartners found = {bins.data(), doubtful.data(), 0, 0};
-            binDistances(single, visitor.getPartners(), point, ranges, numRanges, found);
+            CpuBinnedPartners found = {bins.data(), doubtful.data(), 0, 0};
+            const AtomCells& partners = visitor.getPartners();
+            loops.binDistances(single, partners.x.data(), partners.y.data(), partners.z.data(), point, ranges,
+                               numRanges, found);
             addToTables(found.numBins);
             for (int n = 0; n < found.numDoubtful; n++)
-                addExactly(findDistance(geometry, positions, all.atoms[i], visitor.getPartners().atoms[doubtful[n]]));
+                addExactly(findDistance(geometry, positions, all.atoms[i], partners.atoms[doubtful[n]]));
         });
         return true;
     }
@@ -181,7 +186,7 @@ private:
     enum { NumTables = 4 };
     const vector<double>& edges;
     const int numBins;
-    const BinDistances binDistances;
+    const CpuPairLoops& loops;
     const int stride;
     vector<uint32_t> tables;
     vector<int32_t> bins, doubtful;
@@ -235,10 +240,11 @@ void FramePairs::countDistances(const double* positions, const double* boxes, in
     ThreadPool threads(shares.threads);
     const int numJobs = shares.whole + (numFrames - shares.whole) * shares.parts;
     const vector<Pairing> pairings = getPairings();
+    const CpuPairLoops& loops = CpuPairLoops::choose();
     atomic<int> nextJob(0), badFrame(-1);
     mutex lock;
     threads.execute([&](ThreadPool&, int) {
-        Histogram histogram(edges);
+        Histogram histogram(edges, loops);
         for (int job = nextJob++; job < numJobs; job = nextJob++) {
             const bool isWhole = job < shares.whole;
             const int frame = isWhole ? job : shares.whole + (job - shares.whole) / shares.parts;
@@ -268,19 +274,20 @@ void FramePairs::findWithin(const double* positions, const double* box, int numA
     // One bin up to the distance, and a little beyond, of which no distance is sure.
     const double longest = max({geometry.getVector(0)[0], geometry.getVector(1)[1], geometry.getVector(2)[2]});
     const double margin = 1e-6 + 5e-7 * longest / distance, doubt = 0.6;
-    const SingleBins all = {CpuGridScale(geometry, 1 / distance), 0.0f, static_cast<float>(1 + margin - doubt),
+    const CpuDistanceBins all = {CpuGridScale(geometry, 1 / distance), 0.0f, static_cast<float>(1 + margin - doubt),
                             static_cast<float>(doubt)};
-    const BinDistances binDistances = chooseBinDistances();
+    const CpuPairLoops& loops = CpuPairLoops::choose();
     FrameVisitor visitor;
-    vector<int32_t> bins(FrameVisitor::MaxPartners + 16), places(bins.size());
+    vector<int32_t> bins(FrameVisitor::MaxPartners + CpuPairLoops::MaxLanes), places(bins.size());
     for (const Pairing& pairing : getPairings()) {
         check(visitor.sort(geometry, distance, positions, *pairing.first, *pairing.second),
               "coordinates must be finite and within 1e8 nm, found others. Check the positions.");
         const AtomCells &atoms = visitor.getAtoms(), &partners = visitor.getPartners();
-        visitor.visit(0, 1, [&](int i, const AtomRange* ranges, int numRanges) {
+        visitor.visit(0, 1, [&](int i, const CpuRange* ranges, int numRanges) {
             const int32_t point[3] = {atoms.x[i], atoms.y[i], atoms.z[i]};
-            BinnedPartners found = {bins.data(), places.data(), 0, 0};
-            binDistances(all, partners, point, ranges, numRanges, found);
+            CpuBinnedPartners found = {bins.data(), places.data(), 0, 0};
+            loops.binDistances(all, partners.x.data(), partners.y.data(), partners.z.data(), point, ranges, numRanges,
+                               found);
             for (int n = 0; n < found.numDoubtful; n++) {
                 const int j = partners.atoms[places[n]];
                 const double r = findDistance(geometry, positions, atoms.atoms[i], j);

@@ -40,6 +40,24 @@ struct CpuPairShare {
     const double* positions; // [sorted][4]: x, y, z and the type
 };
 
+/** Places begin <= j < end in arrays of grid coordinates. */
+struct CpuRange {
+    int begin, end;
+};
+
+/** Bins of equal width for distances in single precision. */
+struct CpuDistanceBins {
+    CpuGridScale scale; // lengths in units of a bin's width
+    float start, count; // where the first bin begins, and how many there are
+    float doubt;        // distances so near to the end of a bin may belong to the next
+};
+
+/** Bins of distances that are sure, and places of partners whose bins are not. Both have room for MaxLanes more. */
+struct CpuBinnedPartners {
+    int *bins, *doubtful;
+    int numBins, numDoubtful;
+};
+
 /**
  * The inner loops for one instruction set. All of them add to their results. Vectors are in arrays of shape [sorted][4]
  * with fourth elements that mean nothing. Pairs in the same place have an energy, but no direction: their force and
@@ -54,6 +72,12 @@ struct CpuPairLoops {
      */
     int (*findWithin)(const CpuGridScale& scale, const int32_t* x, const int32_t* y, const int32_t* z, int i, int begin,
                       int end, int* entries);
+    /**
+     * The bins of the distances from a point to the grid points of some ranges, as far as they lie in a bin.
+     * @param x,y,z  as for findWithin()
+     */
+    void (*binDistances)(const CpuDistanceBins& bins, const int32_t* x, const int32_t* y, const int32_t* z,
+                         const int32_t point[3], const CpuRange* ranges, int numRanges, CpuBinnedPartners& found);
     /**
      * Forces in single precision, from exact differences of grid coordinates (CpuPairGeometry): displacements carry a
      * relative error only.

@@ -4,10 +4,12 @@
 #include "CpuVectorsAvx2.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
 
 extern const CpuPairLoops cpuAvx2Loops = {findWithin,
+                                            binDistances,
                                             addForcesInSingle,
                                             addForces,
                                             addCoefficientDerivatives,

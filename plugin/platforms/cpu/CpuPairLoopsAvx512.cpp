@@ -7,10 +7,12 @@
 #include "CpuVectorsAvx512.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
 
 extern const CpuPairLoops cpuAvx512Loops = {findWithin,
+                                            binDistances,
                                             addForcesInSingle,
                                             addForces,
                                             addCoefficientDerivatives,

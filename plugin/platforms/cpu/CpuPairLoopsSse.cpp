@@ -4,10 +4,12 @@
 #include "CpuVectorsSse.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
 
 extern const CpuPairLoops cpuSseLoops = {findWithin,
+                                            binDistances,
                                             addForcesInSingle,
                                             addForces,
                                             addCoefficientDerivatives,

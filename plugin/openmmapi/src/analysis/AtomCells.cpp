@@ -41,7 +41,7 @@ CellGrid::CellGrid(const CpuPairGeometry& geometry, int numAtoms, double reach) 
         }
 }
 
-void CellGrid::findRanges(int cell, const vector<int>& starts, vector<AtomRange>& ranges) const {
+void CellGrid::findRanges(int cell, const vector<int>& starts, vector<CpuRange>& ranges) const {
     ranges.clear();
     auto add = [&](int first, int last) {
         const int begin = starts[first], end = starts[last];
@@ -68,7 +68,7 @@ void CellGrid::findRanges(int cell, const vector<int>& starts, vector<AtomRange>
 
 bool AtomCells::sort(const CpuPairGeometry& geometry, const CellGrid& grid, const double* positions,
                      const vector<int>& selected) {
-    const int numAtoms = selected.size(), beyond = 16;
+    const int numAtoms = selected.size();
     cells.resize(numAtoms);
     points.resize(3 * numAtoms);
     starts.assign(grid.getNumCells() + 2, 0);
@@ -86,7 +86,7 @@ bool AtomCells::sort(const CpuPairGeometry& geometry, const CellGrid& grid, cons
         starts[cell] += starts[cell - 1];
     atoms.resize(numAtoms);
     for (vector<int32_t>* coordinate : {&x, &y, &z})
-        coordinate->resize(numAtoms + beyond);
+        coordinate->resize(numAtoms + CpuPairLoops::MaxLanes);
     for (int n = 0; n < numAtoms; n++) {
         const int place = starts[cells[n] + 1]++; // one further on than the cell: it ends up as the cell's start
         atoms[place] = selected[n];

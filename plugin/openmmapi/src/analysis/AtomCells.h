@@ -3,15 +3,11 @@
 #define OPENMMGRAD_ATOMCELLS_H_
 
 #include "CpuPairGeometry.h"
+#include "CpuPairLoops.h"
 #include <cstdint>
 #include <vector>
 
 namespace OpenMMGrad {
-
-/** Places begin <= j < end in the order of AtomCells. */
-struct AtomRange {
-    int begin, end;
-};
 
 /**
  * A box cut into columns along its third vector, and columns into cells: cells of a column follow one another, so that
@@ -26,14 +22,14 @@ public:
     int findCell(const int32_t grid[3]) const {
         int cell = 0;
         for (int k = 0; k < 3; k++)
-            cell = cell * size[k] + static_cast<int>(static_cast<uint64_t>(static_cast<uint32_t>(grid[k])) * size[k] >> 32);
+            cell = cell * size[k] + (static_cast<uint64_t>(static_cast<uint32_t>(grid[k])) * size[k] >> 32);
         return cell;
     }
     /**
      * Disjoint ranges that hold every atom within reach of any point of a cell.
      * @param starts  [cell], and the end: the first place of each cell
      */
-    void findRanges(int cell, const std::vector<int>& starts, std::vector<AtomRange>& ranges) const;
+    void findRanges(int cell, const std::vector<int>& starts, std::vector<CpuRange>& ranges) const;
 
 private:
     /** A column within reach, as steps from one's own, and how many cells up and down. */

@@ -8,14 +8,15 @@
 namespace OpenMMGrad {
 
 /**
- * How frames are shared: whole frames first, one after the other to whoever is free. Those that would leave threads idle
- * at the end, fewer than there are threads, are done in parts.
+ * How frames are shared: whole frames first, one after the other to whoever is free. Those that would leave threads
+ * idle at the end, fewer than there are threads, are done in parts.
  */
 struct FrameShares {
     /** @param numThreads  0 is one for each processor; @param numParts  the most that a frame is worth */
     FrameShares(int numFrames, int numThreads, int numParts) {
         const int most = numThreads > 0 ? numThreads : std::max(1u, std::thread::hardware_concurrency());
-        threads = static_cast<int>(std::max(1LL, std::min<long long>(most, static_cast<long long>(numFrames) * numParts)));
+        const long long numJobs = static_cast<long long>(numFrames) * numParts;
+        threads = static_cast<int>(std::max(1LL, std::min<long long>(most, numJobs)));
         parts = std::min(threads, numParts);
         whole = parts == 1 ? numFrames : numFrames - numFrames % threads;
     }
