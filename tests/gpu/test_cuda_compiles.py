@@ -67,6 +67,24 @@ def test_all_kernels_compile_and_are_launched_with_what_they_declare(site, tmp_p
             assert set(calls[call]) - ordinary, f"{case}: {call} launched no kernel of ours: {calls[call]}"
 
 
+@pytest.mark.parametrize("precision", ["single", "mixed", "double"])
+def test_the_host_waits_as_often_for_long_windows_as_for_short_ones(site, tmp_path, precision):
+    result = run(site, tmp_path, str(Path(__file__).with_name("cuda_sweep_program.py")), precision)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for case, calls in json.loads(result.stdout.splitlines()[-1]).items():
+        for n in (4, 12):
+            forwards, backwards = calls[f"run {n}"], calls[f"reverse {n}"]
+            assert forwards["read"] == 2, case  # positions and velocities of the window
+            assert backwards["read"] == 4, case  # cotangents of x, v, coefficients and parameters
+            assert calls[f"reverse {n} of the host"]["read"] == 4, case
+            # OpenMM itself waits for the size of its neighbour list, once for each evaluation of forces
+            assert forwards["waited"] == forwards["computeNonbonded"] == n, case
+            assert backwards.get("waited", 0) == backwards.get("computeNonbonded", 0), case
+            assert backwards["addPairProducts"] == n, case
+        if "open" not in case:  # pairs alone: two launches a step, and OpenMM has no part in them
+            assert backwards["beginStep"] == 13 and "waited" not in backwards, case
+
+
 LOAD = """
 import ctypes, os, sys
 import openmm

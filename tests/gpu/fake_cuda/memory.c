@@ -114,11 +114,16 @@ int cuMemcpyHtoD_v2(Address to, const void* from, size_t size) {
     return SUCCESS;
 }
 
-int cuMemcpyDtoH_v2(void* to, Address from, size_t size) {
+static int copyToHost(void* to, Address from, size_t size) {
     if (!isAllocated(from, size))
         return refuse("copy of %zu bytes from outside of device memory", size);
     memcpy(to, (void*) (size_t) from, size);
     return SUCCESS;
+}
+
+int cuMemcpyDtoH_v2(void* to, Address from, size_t size) {
+    report("read %zu", size);
+    return copyToHost(to, from, size);
 }
 
 int cuMemcpyDtoDAsync_v2(Address to, Address from, size_t size, void* stream) {
@@ -135,7 +140,7 @@ int cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t size, void* stream
 
 int cuMemcpyDtoHAsync_v2(void* to, Address from, size_t size, void* stream) {
     (void) stream;
-    return cuMemcpyDtoH_v2(to, from, size);
+    return copyToHost(to, from, size);
 }
 
 int cuMemcpyAsync(Address to, Address from, size_t size, void* stream) {
