@@ -142,10 +142,10 @@ def plot(document: dict, file: Path) -> None:
 def main() -> None:
     """Measure, print, draw, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, nargs="*", default=[1000, 4000], help="of the costs")
+    parser.add_argument("--n", type=int, nargs="*", default=[1000], help="of the costs")
     parser.add_argument("--steps", type=int, default=200, help="of the costs")
     parser.add_argument("--error-steps", type=int, nargs="*", default=[24, 100])
-    parser.add_argument("--displacements", type=float, nargs="*", default=[0.03, 0.1, 0.3, 1.0, 3.0])
+    parser.add_argument("--displacements", type=float, nargs="*", default=[0.1, 0.3, 1.0, 3.0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
