@@ -20,7 +20,7 @@ if missing:
     sys.exit(f"offline_site.sh: {sys.executable} was expected to have {', '.join(missing)}; add their wheels, or another PYTHON")
 END
 
-state=$( ("$python" --version; ls -l "$wheels"; find plugin python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -print0 \
+state=$( ("$python" --version; cd "$wheels"; stat -c '%n %s' ./*.whl; cd - > /dev/null; find plugin python CMakeLists.txt pyproject.toml -type f -not -name '*.pyc' -print0 \
     | sort -z | xargs -0 cat) | sha256sum | cut -d ' ' -f 1)
 if [ "$(cat "$site/state" 2> /dev/null)" = "$state" ]; then exit 0; fi
 

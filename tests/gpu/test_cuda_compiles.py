@@ -30,8 +30,14 @@ PTX = b""".version 8.0
     cvta.to.global.u64 \t%rd3, %rd1;
     st.global.f32 \t[%rd3], %f1;
 }
-.visible .entry nothing()
+.visible .entry most()
 {
+    .shared .align 16 .b8 all[49152];
+}
+.visible .entry more()
+{
+    .shared .align 16 .b8 first[49152];
+    .shared .align 4 .b8 second[4];
 }
 """
 
@@ -160,6 +166,13 @@ class TestDriver:
         assert self.launch(driver, kernel, address.value, blocks=0) == 1
         assert self.launch(driver, kernel, address.value, threads=1025) == 1
         assert self.launch(driver, kernel, address.value, threads=1024) == 0
+
+    def test_more_shared_memory_than_there_is(self, driver):
+        module, kernel = ctypes.c_void_p(), ctypes.c_void_p()
+        assert driver.cuModuleLoadDataEx(ctypes.byref(module), PTX, 0, None, None) == 0
+        for name, result in ((b"most", 0), (b"more", 1)):
+            assert driver.cuModuleGetFunction(ctypes.byref(kernel), module, name) == 0
+            assert driver.cuLaunchKernel(kernel, 1, 1, 1, 64, 1, 1, 0, None, None, None) == result
 
     def test_copies_that_end_outside(self, driver):
         address, there = ctypes.c_uint64(), ctypes.create_string_buffer(16)

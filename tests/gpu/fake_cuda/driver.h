@@ -14,6 +14,7 @@ typedef unsigned long long Address;
 typedef struct Kernel {
     char name[MOST_NAME];
     int parameters;
+    unsigned int sharedBytes;
     char isPointer[MOST_PARAMETERS];
     struct Kernel* next;
 } Kernel;

@@ -25,6 +25,17 @@ static int isAddress(const char* body, const char* end, const char* name, int pa
     return 0;
 }
 
+// Bytes of ".shared .align 16 .b8 name[1024];" in a kernel's text.
+static unsigned int sharedMemory(const char* body, const char* end) {
+    unsigned int bytes = 0;
+    for (const char* at = body; (at = strstr(at, ".shared .align ")) != NULL && at < end; at++) {
+        const char* length = at + strcspn(at, "[;");
+        if (*length == '[')
+            bytes += strtoul(length + 1, NULL, 10);
+    }
+    return bytes;
+}
+
 // Text of "name(.param .u64 name_param_0, .param .f32 name_param_1) { .. }".
 static const char* readEntry(const char* text, Kernel* kernel) {
     const char* open = strchr(text, '(');
@@ -39,6 +50,7 @@ static const char* readEntry(const char* text, Kernel* kernel) {
             int i = kernel->parameters++;
             kernel->isPointer[i] = isAddress(close, end, kernel->name, i);
         }
+    kernel->sharedBytes = sharedMemory(close, end);
     return close;
 }
 
@@ -51,7 +63,7 @@ int cuModuleLoadDataEx(Module** module, const void* image, unsigned int n, void*
     while (text != NULL && (text = strstr(text, ".entry ")) != NULL) {
         Kernel* kernel = calloc(1, sizeof(Kernel));
         text = readEntry(text + strlen(".entry "), kernel);
-        report("compiled %s", kernel->name);
+        report("compiled %s: %u bytes of shared memory", kernel->name, kernel->sharedBytes);
         kernel->next = made->kernels;
         made->kernels = kernel;
     }
@@ -94,6 +106,7 @@ int cuLaunchKernel(Kernel* kernel, unsigned int gridX, unsigned int gridY, unsig
                    void** extra) {
     (void) stream;
     (void) extra;
+    shared += kernel->sharedBytes;
     if (gridX == 0 || gridY == 0 || gridZ == 0 || blockX == 0 || blockX * blockY * blockZ > 1024 || shared > 49152)
         return refuse("%s: %u blocks of %u threads with %u bytes of shared memory", kernel->name, gridX, blockX, shared);
     for (int i = 0; i < kernel->parameters; i++) {
