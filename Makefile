@@ -70,18 +70,25 @@ bench: setup
 ifeq ($(WHEELS),)
 gpu: setup
 	$(if $(filter CUDA,$(GPU)),$(VENV)/bin/python -m pip install -q --disable-pip-version-check "openmm[cuda13]")
-RUN_GPU = $(RUN)
+GPU_PYTHON = $(VENV)/bin/python
+WITH_GPU = env OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 else
 gpu:
 	PYTHON=$(PYTHON) bash tests/gpu/offline_site.sh $(WHEELS) build/gpu_site
-RUN_GPU = bash tests/gpu/with_site.sh build/gpu_site $(PYTHON)
+GPU_PYTHON = $(PYTHON)
+WITH_GPU = bash tests/gpu/with_site.sh build/gpu_site $(PYTHON)
 endif
+WITH_GPU += REQUIRE_PLATFORMS=$(GPU) OPENMMGRAD_TEST_PLATFORM=$(GPU)
 
 test-gpu: gpu
-	REQUIRE_PLATFORMS=$(GPU) OPENMMGRAD_TEST_PLATFORM=$(GPU) $(RUN_GPU) -m pytest tests/gpu --ignore=tests/gpu/test_cuda_compiles.py -q
+	$(WITH_GPU) $(GPU_PYTHON) -m pytest tests/gpu --ignore=tests/gpu/test_cuda_compiles.py -q
+	$(WITH_GPU) cmake -S . -B build/gpu_ctest -G Ninja -DPython_EXECUTABLE="$$(command -v $(GPU_PYTHON))" -DOPENMMGRAD_TEST_CUDA=ON \
+	    -DBUILD_TESTING=ON
+	$(WITH_GPU) cmake --build build/gpu_ctest
+	$(WITH_GPU) ctest --test-dir build/gpu_ctest --output-on-failure --no-tests=error --tests-regex Test$(GPU)
 
 bench-gpu: gpu
-	$(RUN_GPU) benchmarks/gpu.py --platform $(GPU) --json $(OUT)/gpu.json --plot $(OUT)/gpu.png $(BENCH_GPU)
+	$(WITH_GPU) $(GPU_PYTHON) benchmarks/gpu.py --platform $(GPU) --json $(OUT)/gpu.json --plot $(OUT)/gpu.png $(BENCH_GPU)
 
 lint: setup
 	$(VENV)/bin/ruff check python tests examples benchmarks

@@ -47,6 +47,7 @@ if(OPENMM_OPENCL_LIBRARY AND EXISTS "${OPENMM_INCLUDE_DIR}/openmm/opencl/OpenCLP
         IMPORTED_LOCATION "${OPENMM_OPENCL_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${OPENMM_INCLUDE_DIR}"
         IMPORTED_LINK_DEPENDENT_LIBRARIES "OpenMM::OpenMM")
 endif()
+find_library(OPENMM_CUDA_LIBRARY OpenMMCUDA PATHS "${openmm_prefix}/lib/plugins" NO_DEFAULT_PATH NO_CACHE)   # for tests alone
 set(has_cuda OFF)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND EXISTS "${OPENMM_INCLUDE_DIR}/openmm/cuda/CudaPlatform.h")
     set(has_cuda ON)

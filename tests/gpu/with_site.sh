@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# with_site.sh SITE PYTHON ARGUMENTS: run PYTHON with the packages of SITE (offline_site.sh), and with CUDA's libraries from
-# Python's nvidia packages or a toolkit, where OpenMM's CUDA platform does not look for them.
+# with_site.sh SITE PYTHON COMMAND: run a command with the packages of SITE (offline_site.sh) for PYTHON, and with CUDA's
+# libraries from its nvidia packages or a toolkit, where OpenMM's CUDA platform does not look for them.
 set -euo pipefail
 site=$(realpath "$1")
 python=$2
@@ -21,4 +21,4 @@ END
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$paths
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE MPLBACKEND=Agg
-exec "$python" "$@"
+exec env "$@"   # VARIABLE=value may come before the command
