@@ -8,11 +8,17 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import openmm
+import torch
 
+import openmmgrad as og
 from openmmgrad.plugin import LearnablePairForce
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from device_sweeps import Sweep  # noqa: E402
 
 N, K = 50, 12
 TRICLINIC = ([2.2, 0, 0], [0.4, 2.1, 0], [-0.3, 0.5, 2.0])
@@ -59,10 +65,50 @@ def calls(context: openmm.Context, force: LearnablePairForce) -> dict[str, Calla
     }
 
 
+def swept(case: str, precision: str) -> None:
+    """A window and its adjoint, from states that the device kept and from states that it is given."""
+    sweep = Sweep(case, "CUDA", precision)
+    assert sweep.sweep._usesDevice()
+    x, v, history = sweep.run(4)
+    sweep.reverse(x, v, history)
+    sweep.reverse(x, v)
+
+
+def propagated(integrator: openmm.Integrator) -> None:
+    """Two windows at once, with forces beside the pairs, whose parameters are learnt: one in closed form, one not."""
+    system, bond, charges = openmm.System(), openmm.CustomBondForce("0.5*k*(r-0.2)^2"), openmm.NonbondedForce()
+    charges.setNonbondedMethod(charges.CutoffPeriodic)
+    charges.setCutoffDistance(0.8)
+    charges.addGlobalParameter("q", 0.1)
+    for i in range(N):
+        system.addParticle(39.948)
+        charges.addParticle(0.0, 0.3, 0.5)
+        charges.addParticleParameterOffset("q", i, (-1.0) ** i, 0.0, 0.0)
+    system.setDefaultPeriodicBoxVectors(*(2.2 * np.eye(3)))
+    bond.addGlobalParameter("k", 1000.0)
+    bond.addBond(0, 1)
+    for force in (bond, charges):
+        system.addForce(force)
+    model = og.Model(system)
+    model.add_pair_potential(og.LennardJones(0.3, 1.0, cutoff=0.8))
+    model.add_parameters({"k": 1000.0, "q": 0.1})
+    x = torch.as_tensor(np.random.default_rng(0).random((2, N, 3)) * 2)
+    path = og.propagate(model, n_steps=4, stride=2, initial=(x, torch.zeros_like(x)), platform="CUDA",
+                        temperature=100.0, integrator=integrator)  # fmt: skip
+    path.positions.sum().backward()
+
+
 def main() -> None:
     """One precision, every case."""
     platform = openmm.Platform.getPlatformByName("CUDA")
-    found = {}
+    precision, found = sys.argv[1], {}
+    platform.setPropertyDefaultValue("Precision", precision)
+
+    def recorded(call: Callable[[], object]) -> list[str]:
+        before = len(launched())
+        call()
+        return launched()[before:]
+
     for name, options in CASES.items():
         system = openmm.System()
         for _ in range(N):
@@ -70,15 +116,14 @@ def main() -> None:
         system.setDefaultPeriodicBoxVectors(*(TRICLINIC if "triclinic" in name else 2.2 * np.eye(3)))
         force = force_of(**options)
         system.addForce(force)
-        context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, {"Precision": sys.argv[1]})
+        context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
         context.setPositions(np.random.default_rng(0).random((N, 3)) * 2)
-        found[name] = {}
-        for label, call in calls(context, force).items():
-            before = len(launched())
-            call()
-            found[name][label] = launched()[before:]
+        found[name] = {label: recorded(call) for label, call in calls(context, force).items()}
         del context
-    print(json.dumps(found))
+    sweeps = {case: lambda case=case: swept(case, precision) for case in ("all at once", "non-periodic")}
+    sweeps |= {"LangevinMiddle": lambda: propagated(openmm.LangevinMiddleIntegrator(100.0, 1.0, 0.002)),
+               "Nose-Hoover": lambda: propagated(og.NoseHooverChainIntegrator(100.0, 0.002, 3 * N))}  # fmt: skip
+    print(json.dumps({"forces": found, "sweeps": {name: recorded(call) for name, call in sweeps.items()}}))
 
 
 if __name__ == "__main__":

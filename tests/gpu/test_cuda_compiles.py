@@ -8,6 +8,7 @@ and runs nothing. What kernels compute is tested on OpenCL, from the same source
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / "build" / "cuda_env"
+KERNELS = ROOT / "plugin" / "platforms" / "common" / "kernels"
 PTX = b""".version 8.0
 .visible .entry add(
     .param .u64 add_param_0,
@@ -66,11 +68,18 @@ PROGRAM = str(Path(__file__).with_name("cuda_program.py"))
 def test_all_kernels_compile_and_are_launched_with_what_they_declare(site, tmp_path, precision):
     result = run(site, tmp_path, PROGRAM, precision)
     assert result.returncode == 0, result.stdout + result.stderr
-    for case, calls in json.loads(result.stdout.splitlines()[-1]).items():
+    found = json.loads(result.stdout.splitlines()[-1])
+    for case, calls in found["forces"].items():
         assert "computeNonbonded" in calls["energy and forces"], case
         ordinary = {*calls["energy and forces"], *calls["dynamics"]}
         for call in ("coefficient derivatives", "Hessian-vector product", "virial"):
             assert set(calls[call]) - ordinary, f"{case}: {call} launched no kernel of ours: {calls[call]}"
+    assert set(found["sweeps"]) == {"all at once", "non-periodic", "LangevinMiddle", "Nose-Hoover"}
+    every = {kernel for calls in found["forces"].values() for kernels in calls.values() for kernel in kernels}
+    every |= {kernel for kernels in found["sweeps"].values() for kernel in kernels}
+    texts = [path.read_text(encoding="utf-8") for path in KERNELS.glob("*.cc")]
+    ours = {name for text in texts for name in re.findall(r"^KERNEL void (\w+)\(", text, re.MULTILINE)}
+    assert len(ours) > 3 and ours - every == set()
 
 
 @pytest.mark.parametrize("precision", ["single", "mixed", "double"])
