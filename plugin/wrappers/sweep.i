@@ -76,6 +76,7 @@ RELEASE_GIL(OpenMMGrad::TrajectorySweep::run)
 RELEASE_GIL(OpenMMGrad::TrajectorySweep::reverse)
 RELEASE_GIL(OpenMMGrad::TrajectorySweep::_reverseTogether)
 RELEASE_GIL(OpenMMGrad::TrajectorySweep::_usesDevice)
+RELEASE_GIL(OpenMMGrad::TrajectorySweep::_startNoise)
 
 namespace OpenMMGrad {
 
@@ -153,6 +154,7 @@ public:
             $self->getDevice().setEnabled(enabled);
             $self->getDevice().setMemory(static_cast<size_t>(memory));
         }
+        bool _startNoise(int seed) { return $self->getDevice().startNoise(seed); }
         long long _getNumDownloads() { return $self->getDevice().getNumDownloads(); }
     }
 };

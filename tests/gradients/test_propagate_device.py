@@ -244,6 +244,24 @@ def test_molecules_equal_those_of_the_host(double, kind, options):
     assert relative(host, gradients(og.Propagator(model, 0.0005, 12, platform="Reference"))) < 1e-3
 
 
+def test_noise_on_the_device_is_that_of_a_new_context(double):
+    """A seed gives the same noise whichever windows ran before, and when a piece runs again from a checkpoint."""
+    case = Case(n_windows=2)
+    with torch.no_grad():
+        case.v0[1] *= 2.0
+    run = case.propagator(openmm.LangevinMiddleIntegrator(100.0, 5.0, DT), checkpoint_every=25)
+    on_host = case.propagator(openmm.LangevinMiddleIntegrator(100.0, 5.0, DT), checkpoint_every=25)
+    found = []
+    for one in (run, on_host):
+        case.path(one)
+        on_device(one, one is run)
+        path = case.path(one)
+        found.append([path.positions, *torch.autograd.grad(case.loss(path.positions, path.velocities), case.inputs)])
+    engine = run._engines[next(iter(run._engines))][0]
+    assert engine._sweep._getNumDownloads() > 6 * 3  # the Context, and what is on the device, has not been made anew
+    assert relative([part.detach() for part in found[0]], [part.detach() for part in found[1]]) < 1e-8
+
+
 def test_what_is_out_of_reach_is_left_to_the_host():
     system = openmm.System()
     for mass in (16.0, 1.0, 1.0):

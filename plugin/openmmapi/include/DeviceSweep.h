@@ -30,6 +30,8 @@ public:
     void setMemory(size_t bytes) { memory = bytes; }
     /** Whether windows can be swept together: nothing is differenced. */
     bool sweepsTogether() { return get() != nullptr && describe().pairsOnly(); }
+    /** As RunTrajectorySweepKernel::startNoise(); false on the host. */
+    bool startNoise(int seed) { return get() != nullptr && get()->startNoise(seed); }
     long long getNumDownloads() { return get() == nullptr ? 0 : get()->getNumDownloads(); }
 
     /** The windows that add() has collected, and then none. */

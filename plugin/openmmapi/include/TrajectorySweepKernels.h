@@ -69,6 +69,11 @@ public:
     /** False once the Context has been reinitialized or is gone: nothing else may be called then. */
     virtual bool isAlive() const = 0;
     /**
+     * The integrator's noise from now on is that of a new Context with this seed, particles in their own order.
+     * @return false if the Context has to be made anew for that
+     */
+    virtual bool startNoise(int seed) = 0;
+    /**
      * Call advance(step) for 0 .. numSteps-1, which must take one step of the integrator, and store the states.
      * @param wanted      [numSteps + 1]: whether velocities are stored
      * @param positions   row 0 as given; out: rows 1 .. numSteps

@@ -3,7 +3,9 @@
 #include "KernelSources.h"
 #include "openmm/common/ContextSelector.h"
 #include <algorithm>
+#include <cstring>
 #include <numeric>
+#include <sstream>
 
 using namespace OpenMM;
 using namespace std;
@@ -75,6 +77,39 @@ CommonTrajectorySweep::CommonTrajectorySweep(ContextImpl& context, ComputeContex
     masses.initialize<double>(cc, max(numAtoms, 1), "sweepMasses");
     masses.upload(values);
     arrays.numParts = countParts(numAtoms);
+}
+
+bool CommonTrajectorySweep::startNoise(int seed) {
+    ContextSelector selector(cc);
+    // A Context's seed is final, but a checkpoint of its random numbers holds what has been made of the seed:
+    // [used, count, count float4, and int4 for the generators].
+    IntegrationUtilities& integration = cc.getIntegrationUtilities();
+    ostringstream saved;
+    integration.createCheckpoint(saved);
+    string bytes = saved.str();
+    const size_t header = 2 * sizeof(int), value = sizeof(mm_float4);
+    if (bytes.size() < header)
+        return false;
+    int count;
+    memcpy(&count, &bytes[sizeof(int)], sizeof(int));
+    const size_t first = header + count * value;
+    if (count != static_cast<int>(integration.getRandom().getSize()) || bytes.size() <= first ||
+        (bytes.size() - first) % sizeof(mm_int4) != 0)
+        return false;
+    memcpy(&bytes[0], &count, sizeof(int)); // all used: new ones come first
+    unsigned int r = seed;
+    for (size_t k = first; k < bytes.size(); k += sizeof(r)) {
+        r = 1664525 * r + 1013904223; // IntegrationUtilities::initRandomNumberGenerator()
+        memcpy(&bytes[k], &r, sizeof(r));
+    }
+    istringstream changed(bytes);
+    integration.loadCheckpoint(changed);
+    vector<int> order(cc.getAtomIndex().size());
+    iota(order.begin(), order.end(), 0);
+    cc.setAtomIndex(order);
+    forgetCells();
+    cc.forceReorder();
+    return true;
 }
 
 size_t CommonTrajectorySweep::bytesPerRow(const vector<SweepWindow>& windows) const {
@@ -308,6 +343,10 @@ void CommonTrajectorySweep::finish(const vector<SweepWindow>& windows, int numSt
             coefficients[k] += totals[w * numSums + k];
     }
     copy_n(parts.begin(), numSteps * system.parameters.size(), parameterProducts);
+    forgetCells();
+}
+
+void CommonTrajectorySweep::forgetCells() {
     for (auto& offset : cc.getPosCellOffsets())
         offset = mm_int4(0, 0, 0, 0);
 }

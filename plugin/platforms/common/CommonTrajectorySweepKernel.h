@@ -30,6 +30,7 @@ public:
     void reverse(int firstStep, int numSteps, const int* positionRows, const int* velocityRows,
                  const std::vector<SweepWindow>& windows, const RunTrajectorySweepKernel::Action& prepare,
                  double* coefficients, double* parameterProducts);
+    bool startNoise(int seed);
     long long getNumDownloads() const { return numDownloads + history->getNumDownloads(); }
 
 private:
@@ -46,6 +47,8 @@ private:
     void beginStep(int phases, int endPositionRow, int endVelocityRow, int velocityRow, bool removes, double startKick);
     void addDifferences(int step, int row);
     void displace(int row, double displacement);
+    /** Positions on the device are those of the particles, in no other cell of the periodic box. */
+    void forgetCells();
     void finish(const std::vector<SweepWindow>& windows, int numSteps, double* coefficients, double* parameterProducts);
     size_t bytesPerRow(const std::vector<SweepWindow>& windows) const;
 
@@ -77,6 +80,7 @@ public:
     ~CommonRunTrajectorySweepKernel() { sweep->reset(); }
     bool initialize(OpenMM::ContextImpl& context, const SweepSystem& system, size_t memory);
     bool isAlive() const { return *sweep != nullptr; }
+    bool startNoise(int seed) { return (*sweep)->startNoise(seed); }
     long long run(OpenMM::ContextImpl&, int numSteps, const int* wanted, const Action& advance, double* positions,
                   double* velocities) {
         return (*sweep)->run(numSteps, wanted, advance, positions, velocities);

@@ -193,7 +193,7 @@ class Engine:
 
     def begin(self, box: np.ndarray | None, seed: int | None) -> None:
         """Before a window, or a piece of one that draws its own noise: the box, and the noise's seed."""
-        if seed is not None:
+        if seed is not None and not self._sweep._startNoise(seed):
             self.integrator.setRandomNumberSeed(seed)
             self.context.reinitialize()
             self._apply_parameters()
