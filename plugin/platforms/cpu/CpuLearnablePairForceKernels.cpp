@@ -84,7 +84,9 @@ template <class Pack, class Work, class Finish>
 void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Pack pack, Work work, Finish finish) {
     const vector<Vec3>& positions = *dataOf(context).positions;
     const Vec3* boxVectors = dataOf(context).periodicBoxVectors;
+    const vector<Vec3>& forces = *dataOf(context).forces;
     const int numThreads = data.threads.getNumThreads();
+    const int Ahead = 16; // particles: they are in another order than the list's, so their places are foretold
     if (!list->isFor(boxVectors))
         list->build(positions, boxVectors, data.threads);
     CpuBarrier barrier(numThreads);
@@ -94,6 +96,8 @@ void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Pack pack, Wor
         const int end = (thread + 1) * static_cast<long long>(numParticles) / numThreads;
         LargestTwo mine;
         for (int k = begin; k < end; k++) {
+            if (k + Ahead < end)
+                prefetch(&positions[list->getParticle(k + Ahead)]);
             const int i = list->getParticle(k);
             mine.include(list->getDisplacementSquare(k, positions[i]));
             pack(k, i, positions[i]);
@@ -112,8 +116,11 @@ void CpuCalcLearnablePairForceKernel::sweep(ContextImpl& context, Pack pack, Wor
             return;
         work(thread);
         barrier.wait();
-        for (int k = begin; k < end; k++)
+        for (int k = begin; k < end; k++) {
+            if (k + Ahead < end)
+                prefetch(&forces[list->getParticle(k + Ahead)]);
             finish(k, list->getParticle(k));
+        }
     };
     while (true) {
         data.threads.execute(task);

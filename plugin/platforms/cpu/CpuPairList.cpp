@@ -12,7 +12,7 @@ namespace OpenMMGrad {
 CpuPairList::CpuPairList(int numParticles, double cutoff, double padding, bool periodic,
                          const PairSelection& selection, const CpuPairLoops& loops)
     : numParticles(numParticles), cutoff(cutoff), padding(padding), range((cutoff + padding) * (1 + 1e-6)),
-      selection(selection), geometry(periodic, range), loops(loops), gridScale(geometry, 1 / range), version(0),
+      selection(selection), geometry(periodic, range), loops(loops), gridScale(geometry, 1 / range), complete(false), version(0),
       order(numParticles), numPartners(numParticles), partners(numParticles), builtAt(numParticles),
       heights(numParticles), gridX(numParticles + CpuPairLoops::MaxLanes),
       gridY(numParticles + CpuPairLoops::MaxLanes), gridZ(numParticles + CpuPairLoops::MaxLanes) {}
@@ -25,24 +25,39 @@ long long CpuPairList::getMemory() const {
 }
 
 void CpuPairList::build(const vector<Vec3>& positions, const Vec3* boxVectors, ThreadPool& threads) {
-    for (int i = 0; i < numParticles; i++)
-        for (int k = 0; k < 3; k++)
-            if (!(fabs(positions[i][k]) <= 1e8)) {
-                stringstream message;
-                message << "LearnablePairForce: coordinates must be finite and within 1e8 nm, found " << positions[i][k]
-                        << " nm for particle " << i << ". Check the positions, or use a smaller time step.";
-                throw OpenMMException(message.str());
-            }
     geometry.setVectors(boxVectors);
     gridScale = CpuGridScale(geometry, 1 / range);
-    sortParticles(positions);
+    describeColumns();
     const int numThreads = threads.getNumThreads();
     storage.resize(numThreads);
+    parts.resize(numThreads);
+    places.resize(numParticles);
+    sortedPlaces.resize(numParticles);
+    CpuBarrier barrier(numThreads);
+    int lost = -1;
     threads.execute([&](ThreadPool&, int thread) {
-        findPartners(thread * static_cast<long long>(numParticles) / numThreads,
-                     (thread + 1) * static_cast<long long>(numParticles) / numThreads, storage[thread]);
+        Part& part = parts[thread];
+        part.begin = thread * static_cast<long long>(numParticles) / numThreads;
+        part.end = (thread + 1) * static_cast<long long>(numParticles) / numThreads;
+        findPlaces(positions, part);
+        barrier.wait();
+        if (thread == 0)
+            for (const Part& other : parts)
+                lost = lost < 0 ? other.lost : lost;
+        sortPlaces(thread, barrier);
+        if (lost >= 0)
+            return;
+        orderParticles(positions, part);
+        barrier.wait();
+        if (thread == 0)
+            joinColumns();
+        barrier.wait();
+        findPartners(part.begin, part.end, storage[thread]);
     });
     threads.waitForThreads();
+    complete = lost < 0;
+    if (!complete)
+        throwLost(positions[lost], lost);
     shareOut(numThreads);
     version++;
 }
@@ -56,40 +71,37 @@ int64_t clamp(double value, int bits) {
     return static_cast<int64_t>(min(max(floor(value), -half), half - 1) + half);
 }
 
+bool isLost(const Vec3& x) { return !(fabs(x[0]) <= 1e8 && fabs(x[1]) <= 1e8 && fabs(x[2]) <= 1e8); }
+
 } // namespace
 
-/** Radix sort by key; particles of equal keys keep their order. */
-void CpuPairList::sortPlaces() {
-    size_t counts[8][256] = {};
-    for (const Place& place : places)
-        for (int digit = 0; digit < 8; digit++)
-            counts[digit][place.key >> (8 * digit) & 255]++;
-    sortedPlaces.resize(places.size());
-    for (int digit = 0; digit < 8; digit++) {
-        size_t* next = counts[digit];
-        if (places.empty() || next[places[0].key >> (8 * digit) & 255] == places.size())
-            continue; // all the same
-        size_t sum = 0;
-        for (int value = 0; value < 256; value++) {
-            const size_t count = next[value];
-            next[value] = sum;
-            sum += count;
-        }
-        for (const Place& place : places)
-            sortedPlaces[next[place.key >> (8 * digit) & 255]++] = place;
-        places.swap(sortedPlaces);
-    }
+void CpuPairList::throwLost(const Vec3& x, int particle) {
+    const int axis = !(fabs(x[0]) <= 1e8) ? 0 : !(fabs(x[1]) <= 1e8) ? 1 : 2;
+    stringstream message;
+    message << "LearnablePairForce: coordinates must be finite and within 1e8 nm, found " << x[axis]
+            << " nm for particle " << particle << ". Check the positions, or use a smaller time step.";
+    throw OpenMMException(message.str());
 }
 
-void CpuPairList::sortParticles(const vector<Vec3>& positions) {
+void CpuPairList::describeColumns() {
     const bool open = geometry.getShape() == CpuPairGeometry::Open;
     const double maxCells = 1 << CellBits;
     for (int k = 0; k < 2; k++)
         numCells[k] = static_cast<int>(open ? maxCells : max(1.0, min(geometry.getWidth(k) / range, maxCells)));
     heightUnit = (open ? 4096 * range : geometry.getWidth(2)) / (1 << HeightBits);
-    places.resize(numParticles);
-    for (int i = 0; i < numParticles; i++) {
+}
+
+/** The places of a part of the particles, in their own order. */
+void CpuPairList::findPlaces(const vector<Vec3>& positions, Part& part) {
+    const bool open = geometry.getShape() == CpuPairGeometry::Open;
+    part.lost = -1;
+    for (int i = part.begin; i < part.end; i++) {
         const Vec3& x = positions[i];
+        if (isLost(x)) {
+            part.lost = part.lost < 0 ? i : part.lost;
+            places[i] = Place{0, i};
+            continue;
+        }
         uint64_t cell[2], height;
         if (open) { // far-off cells merge, but neighbours stay neighbours
             for (int k = 0; k < 2; k++)
@@ -104,20 +116,62 @@ void CpuPairList::sortParticles(const vector<Vec3>& positions) {
         }
         places[i] = Place{(cell[0] << CellBits | cell[1]) << HeightBits | height, i};
     }
-    sortPlaces();
-    columns.clear();
-    for (int i = 0; i < numParticles; i++) {
-        order[i] = places[i].particle;
-        heights[i] = places[i].key & ((1 << HeightBits) - 1);
-        builtAt[i] = positions[order[i]];
-        const Vec3 f = geometry.toFractions(builtAt[i]);
-        gridX[i] = CpuPairGeometry::toGrid(f[0]);
-        gridY[i] = CpuPairGeometry::toGrid(f[1]);
-        gridZ[i] = CpuPairGeometry::toGrid(f[2]);
-        const uint64_t column = places[i].key >> HeightBits;
-        if (columns.empty() || columns.back().key != column)
-            columns.push_back(Column{column, i});
+}
+
+/** Radix sort by key on all threads, each with its part of the places; those of equal keys keep their order. */
+void CpuPairList::sortPlaces(int thread, CpuBarrier& barrier) {
+    Part& part = parts[thread];
+    Place *from = places.data(), *to = sortedPlaces.data();
+    for (int digit = 0; digit < 8; digit++) {
+        fill(part.counts, part.counts + 256, 0);
+        for (int k = part.begin; k < part.end; k++)
+            part.counts[from[k].key >> (8 * digit) & 255]++;
+        barrier.wait();
+        int next[256], sum = 0;
+        bool same = false;
+        for (int value = 0; value < 256; value++) {
+            const int before = sum;
+            for (size_t other = 0; other < parts.size(); other++) {
+                if (static_cast<int>(other) == thread)
+                    next[value] = sum;
+                sum += parts[other].counts[value];
+            }
+            same = same || sum - before == numParticles;
+        }
+        if (!same) {
+            for (int k = part.begin; k < part.end; k++)
+                to[next[from[k].key >> (8 * digit) & 255]++] = from[k];
+            swap(from, to);
+        }
+        barrier.wait(); // before counts and places change again
     }
+    part.sorted = from;
+}
+
+/** What the list keeps of a part of the sorted places. */
+void CpuPairList::orderParticles(const vector<Vec3>& positions, Part& part) {
+    part.columns.clear();
+    for (int k = part.begin; k < part.end; k++) {
+        if (k + 16 < part.end)
+            prefetch(&positions[part.sorted[k + 16].particle]);
+        const Place& place = part.sorted[k];
+        order[k] = place.particle;
+        heights[k] = place.key & ((1 << HeightBits) - 1);
+        builtAt[k] = positions[place.particle];
+        const Vec3 f = geometry.toFractions(builtAt[k]);
+        gridX[k] = CpuPairGeometry::toGrid(f[0]);
+        gridY[k] = CpuPairGeometry::toGrid(f[1]);
+        gridZ[k] = CpuPairGeometry::toGrid(f[2]);
+        const uint64_t column = place.key >> HeightBits;
+        if (k == 0 || part.sorted[k - 1].key >> HeightBits != column)
+            part.columns.push_back(Column{column, k});
+    }
+}
+
+void CpuPairList::joinColumns() {
+    columns.clear();
+    for (const Part& part : parts)
+        columns.insert(columns.end(), part.columns.begin(), part.columns.end());
     columns.push_back(Column{numeric_limits<uint64_t>::max(), numParticles});
 }
 

@@ -2,6 +2,7 @@
 #ifndef OPENMMGRAD_CPUPAIRLIST_H_
 #define OPENMMGRAD_CPUPAIRLIST_H_
 
+#include "CpuBarrier.h"
 #include "CpuPairGeometry.h"
 #include "CpuPairLoops.h"
 #include "openmm/Vec3.h"
@@ -20,6 +21,15 @@ struct PairSelection {
     /** Bit g is set where interaction group g holds the particle in its first or second set; empty without groups. */
     std::vector<uint64_t> inSet1, inSet2;
 };
+
+/** Ask for memory that is read or written soon. */
+inline void prefetch(const void* address) {
+#if defined(__GNUC__)
+    __builtin_prefetch(address);
+#else
+    (void) address;
+#endif
+}
 
 /** The squares of the two largest displacements among some particles, in nm^2. */
 struct LargestTwo {
@@ -65,7 +75,7 @@ public:
     long long getMemory() const;
 
     /** Whether the list was built, for this box. */
-    bool isFor(const OpenMM::Vec3* boxVectors) const { return version > 0 && geometry.hasVectors(boxVectors); }
+    bool isFor(const OpenMM::Vec3* boxVectors) const { return complete && geometry.hasVectors(boxVectors); }
     /** Squared distance (nm^2) from where the particle at a sorted index was at the last build; infinite for a NaN. */
     double getDisplacementSquare(int sorted, const OpenMM::Vec3& x) const {
         const OpenMM::Vec3 d = x - builtAt[sorted];
@@ -95,8 +105,20 @@ private:
         int shift;
         int first, last;
     };
-    void sortPlaces();
-    void sortParticles(const std::vector<OpenMM::Vec3>& positions);
+    /** What one thread does of a build: its part of the particles, then of the sorted places. */
+    struct Part {
+        int begin, end;
+        int lost; // the first particle whose coordinates are out of bounds, or -1
+        int counts[256];
+        const Place* sorted;
+        std::vector<Column> columns;
+    };
+    [[noreturn]] static void throwLost(const OpenMM::Vec3& x, int particle);
+    void describeColumns();
+    void findPlaces(const std::vector<OpenMM::Vec3>& positions, Part& part);
+    void sortPlaces(int thread, CpuBarrier& barrier);
+    void orderParticles(const std::vector<OpenMM::Vec3>& positions, Part& part);
+    void joinColumns();
     void findRuns(int column, std::vector<Run>& runs) const;
     void findPartners(int begin, int end, std::vector<int>& entries);
     int findWithinRange(int sorted, int begin, int end, int* entries) const;
@@ -109,6 +131,7 @@ private:
     CpuPairGeometry geometry;
     const CpuPairLoops& loops;
     CpuGridScale gridScale; // in units of the range
+    bool complete;
     long long version;
 
     std::vector<int> order, numPartners, shares;
@@ -117,6 +140,7 @@ private:
     std::vector<OpenMM::Vec3> builtAt;
     std::vector<Column> columns;
     std::vector<Place> places, sortedPlaces;
+    std::vector<Part> parts;
     std::vector<int> heights;
     std::vector<int32_t> gridX, gridY, gridZ;
     int numCells[2];
