@@ -63,26 +63,28 @@ inline void testAgreesWithSumsOverAllImages(const Setup& setup) {
     compareWithOracle(setup, makeCase(60, true, false, 1));
     compareWithOracle(setup, makeCase(60, true, true, 2));
     compareWithOracle(setup, makeCase(60, false, false, 3));
-    compareWithOracle(setup, makeCase(1, true, false, 4, 1));
-    compareWithOracle(setup, makeCase(61, true, true, 5, 4));
+    if (setup.canBeAlone)
+        compareWithOracle(setup, makeCase(1, true, false, 4, 1));
+    compareWithOracle(setup, makeCase(2, true, false, 4, 1));
+    compareWithOracle(setup, makeCase(60, true, true, 5, 4));
 }
 
 inline void testExclusionsAndInteractionGroups(const Setup& setup) {
     for (bool periodic : {true, false}) {
-        Case c = makeCase(50, periodic, true, 11);
+        Case c = makeCase(60, periodic, true, 11);
         std::vector<std::pair<int, int> > bonds;
-        for (int i = 0; i + 1 < 50; i++)
+        for (int i = 0; i + 1 < 60; i++)
             bonds.emplace_back(i + 1, i);
         c.force.addExclusion(4, 40);
         c.force.createExclusionsFromBonds(bonds, 2);
-        ASSERT_EQUAL(1 + 49 + 48, c.force.getNumExclusions());
+        ASSERT_EQUAL(1 + 59 + 58, c.force.getNumExclusions());
         compareWithOracle(setup, c);
         c.force.addInteractionGroup({0, 1, 2, 3, 20, 21, 22}, {20, 21, 22, 23, 40});   // sets may overlap
         compareWithOracle(setup, c);
         c.force.addInteractionGroup({20, 21, 22, 23, 40}, {0, 1, 2, 3});   // the same pairs again count once
         c.force.addInteractionGroup({5}, {});
         for (int i = 0; i < 61; i++)
-            c.force.addInteractionGroup({i % 50}, {(3 * i + 1) % 50});
+            c.force.addInteractionGroup({i % 60}, {(3 * i + 1) % 60});
         ASSERT_EQUAL(64, c.force.getNumInteractionGroups());
         compareWithOracle(setup, c);
     }
@@ -112,7 +114,7 @@ inline void testCubicMatchesCustomNonbondedForce(const Setup& setup) {
 }
 
 inline void testForceIsMinusEnergyGradient(const Setup& setup) {
-    const Case c = makeCase(100, true, true, 31);
+    const Case c = makeCase(60, true, true, 31);
     TestContext test(setup, c);
     const std::vector<OpenMM::Vec3> forces = test.state().getForces();
     const double size = norm(forces), step = std::max(1e-5, 0.1 * std::sqrt(setup.tolerance));
@@ -128,9 +130,9 @@ inline void testForceIsMinusEnergyGradient(const Setup& setup) {
 }
 
 inline void testEnergyAndForcesAreLinearInCoefficients(const Setup& setup) {
-    Case c = makeCase(80, true, false, 41);
+    Case c = makeCase(60, true, false, 41);
     std::mt19937 random(42);
-    const std::vector<OpenMM::Vec3> lambda = randomVectors(80, 1.0, random);
+    const std::vector<OpenMM::Vec3> lambda = randomVectors(60, 1.0, random);
     TestContext test(setup, c);
     const Results r = evaluate(test, lambda);
     assertClose(r.energy, dot(r.derivatives, flatCoefficients(*test.force)), setup.tolerance);
@@ -155,11 +157,11 @@ inline void testEnergyAndForcesAreLinearInCoefficients(const Setup& setup) {
 
 inline void testHessianIsSymmetricAndBlindToTranslation(const Setup& setup) {
     std::mt19937 random(51);
-    TestContext test(setup, makeCase(70, true, true, 52));
-    const std::vector<OpenMM::Vec3> u = randomVectors(70, 1.0, random), v = randomVectors(70, 1.0, random);
+    TestContext test(setup, makeCase(60, true, true, 52));
+    const std::vector<OpenMM::Vec3> u = randomVectors(60, 1.0, random), v = randomVectors(60, 1.0, random);
     const Results ru = evaluate(test, u), rv = evaluate(test, v);
     assertClose(dot(u, rv.product), dot(v, ru.product), setup.derivativeTolerance, norm(u) * norm(rv.product));
-    const std::vector<OpenMM::Vec3> shift(70, OpenMM::Vec3(0.3, -0.2, 0.9));
+    const std::vector<OpenMM::Vec3> shift(60, OpenMM::Vec3(0.3, -0.2, 0.9));
     ASSERT(norm(evaluate(test, shift).product) < setup.derivativeTolerance * norm(ru.product));
     ASSERT(std::abs(dot(shift, ru.product)) < setup.derivativeTolerance * norm(shift) * norm(ru.product));
     ASSERT(std::abs(dot(shift, ru.forces)) < 10 * setup.tolerance * norm(shift) * norm(ru.forces));
@@ -228,7 +230,7 @@ inline void testSymmetries(const Setup& setup) {
 }
 
 inline void testVirialIsMinusStrainDerivative(const Setup& setup) {
-    const Case c = makeCase(100, true, true, 71);
+    const Case c = makeCase(60, true, true, 71);
     Case larger = c;   // room for the strained box
     for (OpenMM::Vec3& v : larger.box)
         v = v * 1.05;
@@ -278,11 +280,14 @@ inline void testVanishesSmoothlyAtCutoff(const Setup& setup) {
             c.positions = {OpenMM::Vec3(), OpenMM::Vec3(0, r, 0)};
             TestContext test(setup, c);
             const Results found = evaluate(test, {OpenMM::Vec3(1, 2, 3), OpenMM::Vec3()});
-            const double x = std::max(0.0, 1 - r / cutoff) * 17;   // in intervals: u = c_16 x^3/6
-            ASSERT(std::abs(found.energy) <= std::pow(x, 3) + 1e-7 * setup.tolerance);
-            ASSERT(norm(found.forces) <= 17 / cutoff * x * x + 1e-6 * setup.tolerance);
-            ASSERT(r < cutoff || (found.energy == 0 && norm(found.forces) == 0 && norm(found.product) == 0 &&
-                                  norm(found.derivatives) == 0 && norm(found.parameterProduct) == 0));
+            // In intervals, and as far as positions are known: u = c_16 x^3/6.
+            const double x = (std::max(0.0, 1 - r / cutoff) + setup.resolution) * 17;
+            const double rounding = 1e-12 + setup.resolution;   // of terms that cancel towards the cutoff
+            ASSERT(std::abs(found.energy) <= std::pow(x, 3) + rounding);
+            ASSERT(norm(found.forces) <= 17 / cutoff * (x * x + rounding));
+            ASSERT(r < cutoff * (1 + setup.resolution) ||
+                   (found.energy == 0 && norm(found.forces) == 0 && norm(found.product) == 0 &&
+                    norm(found.derivatives) == 0 && norm(found.parameterProduct) == 0));
         }
         c.positions = {OpenMM::Vec3(), OpenMM::Vec3()};   // in the same place: finite energy, no direction, no force
         TestContext test(setup, c);

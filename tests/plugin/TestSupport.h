@@ -37,6 +37,12 @@ struct Setup {
     double tolerance;
     /** Of dU/dc, the Hessian-vector product, (dF/dc)^T lambda and the virial. */
     double derivativeTolerance;
+    /** Of a number: how far beyond the cutoff a pair may be taken to be within it, and how well terms cancel there. */
+    double resolution = 0;
+    /** Whether a System of one particle is possible: in a process with PoCL it ends OpenMM, whatever the forces. */
+    bool canBeAlone = true;
+    /** What is said where forces are asked for in a box that has become too small. */
+    std::string narrowBox = "half the smallest box width (1.99 nm)";
 };
 
 inline double dot(const std::vector<double>& a, const std::vector<double>& b) {

@@ -135,21 +135,24 @@ void CommonCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextIm
 void CommonCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& context, const vector<Vec3>& lambda,
                                                                      vector<Vec3>& product,
                                                                      vector<double>& parameterProduct) {
+    product.assign(lambda.size(), Vec3());
+    parameterProduct.assign(parameters->getNumSums(), 0.0);
     double largest = 0;
     for (const Vec3& v : lambda)
         largest = max({largest, abs(v[0]), abs(v[1]), abs(v[2])});
+    if (largest == 0)
+        return;
     prepareList(context);
     ContextSelector selector(cc);
     // A direction of unit length fits into numbers of single precision and into integers, however long lambda is.
-    const double scale = largest > 0 ? largest : 1;
     if (cc.getUseDoublePrecision())
-        uploadDirection<mm_double4, double>(lambda, scale);
+        uploadDirection<mm_double4, double>(lambda, largest);
     else
-        uploadDirection<mm_float4, float>(lambda, scale);
+        uploadDirection<mm_float4, float>(lambda, largest);
     CommonPairPass& pass = getPass(CommonPairPass::Product);
     pass.run(&direction);
-    pass.downloadProduct(scale, product);
-    pass.downloadSums(scale * parameters->getInverseWidth(), parameterProduct);
+    pass.downloadProduct(largest, product);
+    pass.downloadSums(largest * parameters->getInverseWidth(), parameterProduct);
 }
 
 template <class Real4, class Real>

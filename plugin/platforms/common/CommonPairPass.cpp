@@ -18,7 +18,7 @@ const char* const Names[] = {"COEFFICIENTS", "PRODUCT", "VIRIAL"};
 const double LargestTerms[] = {2.0 / 3, 2.4, 2.0 / 3};
 const int MaxGroupSize = 256, MaxLocalSums = 16384;
 /** Positions of the arguments that are set at each call. */
-const int ListArguments = 6, BoxArguments = 12, ScaleArgument = 18;
+const int ListArguments = 6, BoxArguments = 12, ScaleArgument = 27;
 
 } // namespace
 
@@ -39,7 +39,9 @@ void CommonPairPass::compile() {
     const int tile = ComputeContext::TileSize, realSize = cc.getUseDoublePrecision() ? sizeof(double) : sizeof(float);
     // Bytes of local memory: for each thread, and for sums by coefficient, which are global where they do not fit.
     const double perThread = sizeof(int) + realSize * (kind == Product ? 11 : 4) + (kind == Virial ? 8 : 0);
-    const int forSums = 8 * parameters.getNumSums();
+    int forSums = 2048;
+    while (forSums < 8 * parameters.getNumSums())   // few sizes make few programs, which drivers keep
+        forSums *= 2;
     const bool localSums =
         forSums <= MaxLocalSums && cc.computeThreadBlockSize(perThread + forSums / 128.0) >= 128;
     groupSize = cc.getIsCPU() ? tile : min(MaxGroupSize, cc.computeThreadBlockSize(perThread + forSums * localSums / 128.0));
@@ -49,22 +51,8 @@ void CommonPairPass::compile() {
     defines[Names[kind]] = "1";
     defines["GROUP_SIZE"] = cc.intToString(groupSize);
     defines["TILE_SIZE"] = cc.intToString(tile);
-    defines["NUM_ATOMS"] = cc.intToString(cc.getNumAtoms());
-    defines["PADDED_NUM_ATOMS"] = cc.intToString(cc.getPaddedNumAtoms());
-    defines["NUM_EXCLUSION_TILES"] = cc.intToString(nb.getExclusionTiles().getSize());
-    defines["NUM_SUMS"] = cc.intToString(parameters.getNumSums());
-    defines["NUM_INTERVALS"] = cc.intToString(parameters.getNumIntervals());
-    defines["INVERSE_WIDTH"] = cc.doubleToString(parameters.getInverseWidth());
-    defines["INVERSE_CUTOFF"] = cc.doubleToString(1 / parameters.getCutoff());
-    defines["CUTOFF"] = cc.doubleToString(parameters.getCutoff());
-    defines["CUTOFF_SQUARED"] = cc.doubleToString(parameters.getCutoff() * parameters.getCutoff());
-    const bool oneClass = parameters.getNumClasses() == 1;
-    defines["CLASS_OF(i)"] = oneClass ? "0" : "classes[i]";
-    defines["ROW_OF(a, b)"] = "rows[(a)*" + cc.intToString(parameters.getNumClasses()) + "+(b)]";
-    if (oneClass)
-        defines["ROW_OF(a, b)"] = cc.intToString(parameters.getOnlyRow());
     if (localSums)
-        defines["LOCAL_SUMS"] = "1";
+        defines["MAX_LOCAL_SUMS"] = cc.intToString(forSums / 8);
     if (usesPeriodic)
         defines["USE_PERIODIC"] = "1";
     if (usesExclusions)
@@ -85,6 +73,15 @@ void CommonPairPass::compile() {
     kernel->addArg(nb.getExclusionTiles());
     for (int index = ListArguments; index < BoxArguments + 5; index++)
         kernel->addArg();
+    kernel->addArg(cc.getNumAtoms());
+    kernel->addArg(cc.getPaddedNumAtoms());
+    kernel->addArg(static_cast<int>(nb.getExclusionTiles().getSize()));
+    kernel->addArg(parameters.getNumClasses());
+    kernel->addArg(parameters.getOnlyRow());
+    kernel->addArg(parameters.getNumIntervals());
+    kernel->addArg(parameters.getNumSums());
+    addReal(parameters.getCutoff());
+    addReal(parameters.getInverseWidth());
     kernel->addArg(sums);
     kernel->addArg();
     if (kind == Product)
@@ -93,6 +90,13 @@ void CommonPairPass::compile() {
         kernel->addArg(extra);
         kernel->addArg();
     }
+}
+
+void CommonPairPass::addReal(double value) {
+    if (cc.getUseDoublePrecision())
+        kernel->addArg(value);
+    else
+        kernel->addArg(static_cast<float>(value));
 }
 
 void CommonPairPass::setReal(int index, double value) {

@@ -30,6 +30,7 @@ public:
 
 private:
     void compile();
+    void addReal(double value);
     void setReal(int index, double value);
 
     OpenMM::ComputeContext& cc;

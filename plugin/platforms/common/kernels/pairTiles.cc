@@ -27,7 +27,7 @@ DEVICE mm_long toInteger(real value, real scale) {
     return (mm_long) rint(fmax(-largest, fmin(largest, value*scale)));
 }
 
-#ifdef LOCAL_SUMS
+#ifdef MAX_LOCAL_SUMS
 /** Add to a 64 bit sum made of two words, low then high: local memory has fast atomics for words. */
 DEVICE void addToSum(LOCAL_ARG unsigned int* sums, int index, mm_long value) {
     const unsigned int low = (unsigned int) value;
@@ -49,7 +49,8 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
         GLOBAL const unsigned int* RESTRICT interactionCount, GLOBAL const int* RESTRICT interactingAtoms,
         unsigned int maxTiles, GLOBAL const real4* RESTRICT blockCenter, GLOBAL const real4* RESTRICT blockSize,
         real4 periodicBoxSize, real4 invPeriodicBoxSize, real4 periodicBoxVecX, real4 periodicBoxVecY, real4 periodicBoxVecZ,
-        GLOBAL mm_ulong* RESTRICT sums, real sumScale
+        int numAtoms, int paddedNumAtoms, int numExclusionTiles, int numClasses, int onlyRow, int numIntervals, int numSums,
+        real cutoff, real inverseWidth, GLOBAL mm_ulong* RESTRICT sums, real sumScale
 #ifdef PRODUCT
         , GLOBAL const real4* RESTRICT direction, GLOBAL mm_ulong* RESTRICT product, real productScale
 #endif
@@ -70,9 +71,9 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #ifdef SKIP_DISTANT_TILES
     LOCAL int nearby[GROUP_SIZE/TILE_SIZE];
 #endif
-#ifdef LOCAL_SUMS
-    LOCAL unsigned int localSums[2*NUM_SUMS];
-    for (int k = LOCAL_ID; k < 2*NUM_SUMS; k += LOCAL_SIZE)
+#ifdef MAX_LOCAL_SUMS
+    LOCAL unsigned int localSums[2*MAX_LOCAL_SUMS];
+    for (int k = LOCAL_ID; k < 2*numSums; k += LOCAL_SIZE)
         localSums[k] = 0;
     SYNC_THREADS;
     #define SUMS localSums
@@ -85,16 +86,16 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
     const int tgx = LOCAL_ID & (TILE_SIZE-1);
     const int tbx = LOCAL_ID-tgx;
     const int tilesPerGroup = LOCAL_SIZE/TILE_SIZE;
-    const mm_long total = (mm_long) NUM_EXCLUSION_TILES+numTiles;
+    const mm_long total = (mm_long) numExclusionTiles+numTiles;
     const int first = (int) (GROUP_ID*total/NUM_GROUPS);
     const int end = (int) ((GROUP_ID+1)*total/NUM_GROUPS);
     for (int start = first; start < end; start += tilesPerGroup) {
         // Which particles: one of block x, and one of its 32 partners.
         const int pos = start+LOCAL_ID/TILE_SIZE;
-        int x = 0, j = PADDED_NUM_ATOMS;
+        int x = 0, j = paddedNumAtoms;
         unsigned int included = 0xFFFFFFFF;
         bool diagonal = false;
-        if (pos < end && pos < NUM_EXCLUSION_TILES) {
+        if (pos < end && pos < numExclusionTiles) {
             const int2 tile = exclusionTiles[pos];
             x = tile.x;
             j = tile.y*TILE_SIZE+tgx;
@@ -104,20 +105,20 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #endif
         }
         else if (pos < end) {
-            x = tiles[pos-NUM_EXCLUSION_TILES];
-            j = interactingAtoms[(pos-NUM_EXCLUSION_TILES)*TILE_SIZE+tgx];
+            x = tiles[pos-numExclusionTiles];
+            j = interactingAtoms[(pos-numExclusionTiles)*TILE_SIZE+tgx];
         }
         const int i = x*TILE_SIZE+tgx;
-        const bool hasPartner = (j < NUM_ATOMS);
-        const int ownClass = (i < NUM_ATOMS ? CLASS_OF(i) : -1);
+        const bool hasPartner = (j < numAtoms);
+        const int ownClass = (i < numAtoms ? classes[i] : -1);
         real4 own = posq[i];
         real4 partner = posq[hasPartner ? j : i];
 #ifdef USE_PERIODIC
         // Where the block and a cutoff around it fit into half a box, all is moved next to the block.
         const real4 size = blockSize[x];
         const real4 center = blockCenter[x];
-        const bool singleCopy = (0.5f*periodicBoxSize.x-size.x >= CUTOFF && 0.5f*periodicBoxSize.y-size.y >= CUTOFF &&
-                                 0.5f*periodicBoxSize.z-size.z >= CUTOFF);
+        const bool singleCopy = (0.5f*periodicBoxSize.x-size.x >= cutoff && 0.5f*periodicBoxSize.y-size.y >= cutoff &&
+                                 0.5f*periodicBoxSize.z-size.z >= cutoff);
         if (singleCopy) {
             APPLY_PERIODIC_TO_POS_WITH_CENTER(own, center)
             APPLY_PERIODIC_TO_POS_WITH_CENTER(partner, center)
@@ -125,7 +126,7 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #endif
         SYNC_TILE;
         partners[LOCAL_ID] = partner;
-        partnerClasses[LOCAL_ID] = (hasPartner ? CLASS_OF(j) : -1);
+        partnerClasses[LOCAL_ID] = (hasPartner ? classes[j] : -1);
 #ifdef PRODUCT
         const real4 ownDirection = direction[i];
         partnerDirections[LOCAL_ID] = direction[hasPartner ? j : i];
@@ -148,7 +149,7 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
         gap.x = fmax((real) 0, fabs(gap.x)-blockSize[x].x);
         gap.y = fmax((real) 0, fabs(gap.y)-blockSize[x].y);
         gap.z = fmax((real) 0, fabs(gap.z)-blockSize[x].z);
-        if (hasPartner && gap.x*gap.x+gap.y*gap.y+gap.z*gap.z < CUTOFF_SQUARED)
+        if (hasPartner && gap.x*gap.x+gap.y*gap.y+gap.z*gap.z < cutoff*cutoff)
             LOCAL_ADD(&nearby[SYNC_UNIT], 1);
         SYNC_TILE;
         if (nearby[SYNC_UNIT] == 0)
@@ -168,21 +169,23 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #endif
             const real r2 = delta.x*delta.x+delta.y*delta.y+delta.z*delta.z;
             const bool both = (ownClass >= 0 && otherClass >= 0 && ((included >> tj) & 1) != 0 && (!diagonal || tj > tgx));
-            const int row = (both && r2 < CUTOFF_SQUARED ? ROW_OF(ownClass, otherClass) : -1);
+            int row = -1;
+            if (both && r2 < cutoff*cutoff)
+                row = (numClasses == 1 ? onlyRow : rows[ownClass*numClasses+otherClass]);
             if (row >= 0) {
                 // Two particles in the same place have no direction.
                 const real r = SQRT(r2);
                 const real invR = (r2 > 0 ? RECIP(r) : 0);
                 real t;
-                const int interval = splineInterval(r, INVERSE_WIDTH, NUM_INTERVALS, &t);
-                const int slot = row*(NUM_INTERVALS+3)+interval;
+                const int interval = splineInterval(r, inverseWidth, numIntervals, &t);
+                const int slot = row*(numIntervals+3)+interval;
 #ifdef COEFFICIENTS
                 const real4 basis = splineBasis(t);
                 const real factor = 1;
 #else
                 const real4 basis = splineBasisSlope(t);
-                const real4 c = table[row*NUM_INTERVALS+interval];
-                const real slopeOverR = cubicSlope(c, t)*INVERSE_WIDTH*invR;
+                const real4 c = table[row*numIntervals+interval];
+                const real slopeOverR = cubicSlope(c, t)*inverseWidth*invR;
 #endif
 #ifdef PRODUCT
                 const real4 otherDirection = partnerDirections[tbx+tj];
@@ -190,7 +193,7 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
                                            ownDirection.z-otherDirection.z);
                 const real along = (delta.x*w.x+delta.y*w.y+delta.z*w.z)*invR;
                 const real factor = -along;
-                const real radial = (cubicCurvature(c, t)*INVERSE_WIDTH*INVERSE_WIDTH-slopeOverR)*along*invR;
+                const real radial = (cubicCurvature(c, t)*inverseWidth*inverseWidth-slopeOverR)*along*invR;
                 const real3 term = make_real3(radial*delta.x+slopeOverR*w.x, radial*delta.y+slopeOverR*w.y,
                                               radial*delta.z+slopeOverR*w.z);
                 change.x -= term.x;
@@ -201,7 +204,7 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
                 partnerZ[tbx+tj] += term.z;
 #endif
 #ifdef VIRIAL
-                const real factor = -r*INVERSE_CUTOFF;
+                const real factor = -r/cutoff;
                 txx -= slopeOverR*delta.x*delta.x;
                 txy -= slopeOverR*delta.x*delta.y;
                 txz -= slopeOverR*delta.x*delta.z;
@@ -221,12 +224,12 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
         }
 #ifdef PRODUCT
         ATOMIC_ADD(&product[i], (mm_ulong) toInteger(change.x, productScale));
-        ATOMIC_ADD(&product[i+PADDED_NUM_ATOMS], (mm_ulong) toInteger(change.y, productScale));
-        ATOMIC_ADD(&product[i+2*PADDED_NUM_ATOMS], (mm_ulong) toInteger(change.z, productScale));
+        ATOMIC_ADD(&product[i+paddedNumAtoms], (mm_ulong) toInteger(change.y, productScale));
+        ATOMIC_ADD(&product[i+2*paddedNumAtoms], (mm_ulong) toInteger(change.z, productScale));
         if (hasPartner) {
             ATOMIC_ADD(&product[j], (mm_ulong) toInteger(partnerX[LOCAL_ID], productScale));
-            ATOMIC_ADD(&product[j+PADDED_NUM_ATOMS], (mm_ulong) toInteger(partnerY[LOCAL_ID], productScale));
-            ATOMIC_ADD(&product[j+2*PADDED_NUM_ATOMS], (mm_ulong) toInteger(partnerZ[LOCAL_ID], productScale));
+            ATOMIC_ADD(&product[j+paddedNumAtoms], (mm_ulong) toInteger(partnerY[LOCAL_ID], productScale));
+            ATOMIC_ADD(&product[j+2*paddedNumAtoms], (mm_ulong) toInteger(partnerZ[LOCAL_ID], productScale));
         }
 #endif
 #ifdef VIRIAL
@@ -239,8 +242,8 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #endif
     }
     SYNC_THREADS;
-#ifdef LOCAL_SUMS
-    for (int k = LOCAL_ID; k < NUM_SUMS; k += LOCAL_SIZE) {
+#ifdef MAX_LOCAL_SUMS
+    for (int k = LOCAL_ID; k < numSums; k += LOCAL_SIZE) {
         const mm_ulong share = localSums[2*k]+(((mm_ulong) localSums[2*k+1]) << 32);
         if (share != 0)
             ATOMIC_ADD(&sums[k], share);
