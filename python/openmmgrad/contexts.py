@@ -8,6 +8,7 @@ from pathlib import Path
 import openmm
 
 from .errors import require
+from .platforms import parse
 
 _DRIVER = {
     "CUDA": "NVIDIA's driver, and `pip install \"openmm[cuda13]\"` (or cuda12) in the environment of openmm",
@@ -22,7 +23,7 @@ def find_platform(name: str, who: str) -> openmm.Platform:
     Parameters
     ----------
     name
-        "Reference", "CPU", "OpenCL", "CUDA" or another that OpenMM has loaded.
+        "Reference", "CPU", "OpenCL", "CUDA" or another that OpenMM has loaded, with what `platforms.parse` allows.
     who
         The class or function that asks, for the message.
 
@@ -39,6 +40,7 @@ def find_platform(name: str, who: str) -> openmm.Platform:
     Traceback (most recent call last):
     ValueError: Ensemble: platform 'GPU' is not available; found Reference, CPU... Choose one of those.
     """
+    name = parse(name, who).name
     platforms = [openmm.Platform.getPlatform(i) for i in range(openmm.Platform.getNumPlatforms())]
     names = [platform.getName() for platform in platforms]
     message, remedy = f"platform {name!r} is not available; found {', '.join(names)}", "Choose one of those"

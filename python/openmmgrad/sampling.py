@@ -44,7 +44,8 @@ class Ensemble:
     n_frames, stride
         Frames of one segment, and steps between two of them.
     platform, threads
-        An OpenMM platform by name; threads of the CPU platform (None: OpenMM's choice).
+        An OpenMM platform by name; threads of the CPU platform (None: OpenMM's choice). OpenCL and CUDA may be given a
+        precision and a device: "CUDA:double", "CUDA:mixed:1"; without them "mixed" and the fastest.
     seed
         Of velocities, noise and barostat.
     box

@@ -11,6 +11,7 @@ import openmm
 from . import plugin
 from .contexts import find_platform
 from .errors import require
+from .platforms import properties as properties_of
 from .units import plain
 
 #: In this order; the first three without the diagonal.
@@ -95,7 +96,7 @@ class PressureTensor:
         self.components = COMPONENTS if diagonal else COMPONENTS[:3]
         self._n_particles = system.getNumParticles()
         self._context = openmm.Context(system, openmm.VerletIntegrator(0.001),
-                                       find_platform(platform, who), properties or {})
+                                       find_platform(platform, who), properties or properties_of(platform, None))
         self.calculator = plugin.MolecularPressure(self._context, strain, diagonal)
         self.n_molecules = self.calculator.getNumMolecules()
 

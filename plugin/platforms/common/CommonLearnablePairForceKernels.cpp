@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "CommonLearnablePairForceKernels.h"
 #include "KernelSources.h"
+#include "openmm/CustomNonbondedForce.h"
+#include "openmm/NonbondedForce.h"
 #include "openmm/OpenMMException.h"
 #include "openmm/common/ComputeForceInfo.h"
 #include "openmm/common/ContextSelector.h"
@@ -14,6 +16,27 @@ using namespace OpenMM;
 using namespace std;
 
 namespace OpenMMGrad {
+
+namespace {
+
+/** Of nonbonded forces in the force's group: OpenMM wants one cutoff there, and ours may be shorter by its own test. */
+double longestCutoff(const System& system, const LearnablePairForce& force) {
+    double longest = force.getCutoffDistance();
+    for (int index = 0; index < system.getNumForces(); index++) {
+        const Force& other = system.getForce(index);
+        if (other.getForceGroup() != force.getForceGroup())
+            continue;
+        if (const auto* nonbonded = dynamic_cast<const NonbondedForce*>(&other))
+            longest = max(longest, nonbonded->getCutoffDistance());
+        else if (const auto* custom = dynamic_cast<const CustomNonbondedForce*>(&other))
+            longest = max(longest, custom->getCutoffDistance());
+        else if (const auto* learnable = dynamic_cast<const LearnablePairForce*>(&other))
+            longest = max(longest, learnable->getCutoffDistance());
+    }
+    return longest;
+}
+
+} // namespace
 
 /** Which particles OpenMM may exchange: those of one class, with their partners in exclusions. */
 class CommonCalcLearnablePairForceKernel::ForceInfo : public ComputeForceInfo {
@@ -54,12 +77,13 @@ void CommonCalcLearnablePairForceKernel::initialize(const System& system, const 
     usesPeriodic = force.usesPeriodicBoundaryConditions();
     usesExclusions = force.getNumExclusions() > 0;
     parameters.reset(new CommonPairParameters(cc, force));
-    addInteraction(force, forceIndex);
+    addInteraction(system, force, forceIndex);
     info = new ForceInfo(*parameters, force);
     cc.addForce(info);
 }
 
-void CommonCalcLearnablePairForceKernel::addInteraction(const LearnablePairForce& force, int forceIndex) {
+void CommonCalcLearnablePairForceKernel::addInteraction(const System& system, const LearnablePairForce& force,
+                                                        int forceIndex) {
     const string prefix = "learnable" + cc.intToString(forceIndex) + "_";
     const bool oneClass = parameters->getNumClasses() == 1;
     map<string, string> names;
@@ -71,6 +95,7 @@ void CommonCalcLearnablePairForceKernel::addInteraction(const LearnablePairForce
                                   prefix + "class2]";
     names["TABLE"] = prefix + "table";
     names["INVERSE_WIDTH"] = cc.doubleToString(parameters->getInverseWidth());
+    names["SQUARED_CUTOFF"] = cc.doubleToString(force.getCutoffDistance() * force.getCutoffDistance());
     names["LAST_INTERVAL"] = cc.intToString(parameters->getNumIntervals() - 1);
     const string source = cc.replaceStrings(KernelSources::pairInteraction, names);
 
@@ -86,13 +111,13 @@ void CommonCalcLearnablePairForceKernel::addInteraction(const LearnablePairForce
     NonbondedUtilities& nb = cc.getNonbondedUtilities();
     try {
         // Always by the neighbour list, and never by a list of single pairs: derivatives walk through its tiles.
-        nb.addInteraction(true, usesPeriodic, usesExclusions, force.getCutoffDistance(), exclusions, source, forceGroup,
+        nb.addInteraction(true, usesPeriodic, usesExclusions, longestCutoff(system, force), exclusions, source, forceGroup,
                           true, false);
     } catch (const OpenMMException& error) {
         throw OpenMMException("LearnablePairForce: OpenMM's kernel for all nonbonded forces of a System cannot take this "
                               "one, with a cutoff of " + to_string(force.getCutoffDistance()) + " nm in force group " +
                               to_string(forceGroup) + ": " + error.what() + ". Give the forces equal exclusions, equal "
-                              "cutoffs in each force group (setForceGroup() sets them apart) and all a cutoff, periodic "
+                              "cutoffs in each force group, or it the shortest (setForceGroup() sets them apart), and all a cutoff, periodic "
                               "or not, or use the CPU platform.");
     }
     if (!oneClass) {

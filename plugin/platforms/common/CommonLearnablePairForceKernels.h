@@ -17,7 +17,7 @@ namespace OpenMMGrad {
  * integers, so that the same call at the same positions gives the same bits.
  *
  * What OpenMM asks of all forces in its kernel holds here too: equal exclusions (a force without exclusions goes with any),
- * equal cutoffs within a force group, and a cutoff, periodic or not, for all.
+ * equal cutoffs within a force group (ours may be shorter), and a cutoff, periodic or not, for all.
  */
 class CommonCalcLearnablePairForceKernel : public CalcLearnablePairForceKernel {
 public:
@@ -35,7 +35,7 @@ public:
 
 private:
     class ForceInfo;
-    void addInteraction(const LearnablePairForce& force, int forceIndex);
+    void addInteraction(const OpenMM::System& system, const LearnablePairForce& force, int forceIndex);
     /** The neighbour list for the Context's positions. */
     void prepareList(OpenMM::ContextImpl& context);
     CommonPairPass& getPass(CommonPairPass::Kind kind);

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import require
 from ..frames import Frames
+from ..platforms import parse
 from ..units import BAR, KB
 from .base import Observable
 
@@ -98,7 +99,7 @@ class Pressure(Observable):
             route = "strain" if others or system.getNumConstraints() or model.reevaluates else "virial"
         self.model, self.route = model, route
         self.grid = np.zeros(1)
-        self._evaluation, self._step = (platform, threads), STEP["double" if platform == "Reference" else "single"]
+        self._evaluation, self._step = (platform, threads), STEP["double" if parse(platform).in_double else "single"]
         self._is_free = False
         if route == "virial":
             remedy = "Use route='strain'"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import openmm
 
+from ..contexts import find_platform
 from ..integrators import NoseHooverChainIntegrator
 from ..model import Model
-from ..platforms import properties
+from ..platforms import parse, properties
 from ..plugin import ForceDerivatives, TrajectorySweep
 from .system import copy_integrator, prepare
 from .torch_products import TorchProduct, torch_modules
@@ -45,12 +46,7 @@ class Settings:
     @property
     def like(self) -> str:
         """The platform whose forces are as rough: Reference for a GPU in double precision."""
-        if self.platform in ("Reference", "CPU"):
-            return self.platform
-        platform = openmm.Platform.getPlatformByName(self.platform)
-        given = properties(self.platform, self.threads)
-        double = given.get("Precision", platform.getPropertyDefaultValue("Precision")) == "double"
-        return "Reference" if double else self.platform
+        return "Reference" if parse(self.platform).in_double else self.platform
 
 
 @dataclass
@@ -118,7 +114,7 @@ class Engine:
         if box is not None:
             prepared.system.setDefaultPeriodicBoxVectors(*box)
         integrator = copy_integrator(settings.integrator, None, prepared.system)
-        platform = openmm.Platform.getPlatformByName(settings.platform)
+        platform = find_platform(settings.platform, "propagate")
         given = properties(settings.platform, settings.threads)
         self.integrator, self.context = integrator, openmm.Context(prepared.system, integrator, platform, given)
         self.n_particles = prepared.system.getNumParticles()

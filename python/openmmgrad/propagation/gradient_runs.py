@@ -22,6 +22,7 @@ from ..errors import require
 from ..frames import Frames
 from ..model import Model
 from ..path import Path
+from ..platforms import parse
 from .propagate import Propagator
 
 WHO = "diagnose_gradient"
@@ -30,7 +31,7 @@ _NOT_FINITE = re.compile(r"(positions|velocities|coordinate|observed|[Ee]nergy)\
 
 def is_double(propagator: Propagator) -> bool:
     """Whether forces have double precision."""
-    return propagator.platform == "Reference"
+    return parse(propagator.platform).in_double
 
 
 def if_finite(run: Callable[[], Path]) -> Path | None:

@@ -106,8 +106,9 @@ class Propagator:
     two_sided
         Also run backwards in time from each frame, for Verlet and the Nose-Hoover chain: T = 2 (n_steps // stride) + 1.
     platform, threads, workers
-        An OpenMM platform by name, threads of each CPU Context, and windows that run at the same time, each in a
-        Context. Default: all cores, one window each as far as there are windows.
+        An OpenMM platform by name, for OpenCL and CUDA with a precision and a device if wanted ("CUDA:double:0"; else
+        "mixed"), threads of each CPU Context, and windows that run at the same time, each in a Context. Default: all
+        cores, one window each as far as there are windows.
     max_reverse_steps
         The gradient passes through so many last steps only; the state before them is a constant.
     checkpoint_every, memory

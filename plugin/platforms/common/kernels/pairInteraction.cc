@@ -3,7 +3,7 @@
 {
     const bool included = INCLUDED;
     const int row = ROW;
-    if (r2 < CUTOFF_SQUARED && included && row >= 0) {
+    if (r2 < SQUARED_CUTOFF && included && row >= 0) {
         const bool apart = (r2 > 0);
         const real intervals = (apart ? r : 0)*INVERSE_WIDTH;
         const int interval = (intervals < LAST_INTERVAL ? (int) intervals : LAST_INTERVAL);
