@@ -22,16 +22,6 @@ N, MASS, DT, STEPS, CUTOFF, LENGTH = 32, 39.948, 0.004, 60, 0.65, 1.4
 NEAR = {"double": 1e-12, "mixed": 3e-5, "single": 3e-5}
 
 
-@pytest.fixture
-def double():
-    """Contexts in double precision."""
-    platform = openmm.Platform.getPlatformByName(PLATFORM)
-    usual = platform.getPropertyDefaultValue("Precision")
-    platform.setPropertyDefaultValue("Precision", "double")
-    yield
-    platform.setPropertyDefaultValue("Precision", usual)
-
-
 def on_device(run: og.Propagator, enabled: bool = True, memory: float = 2.0**30) -> None:
     """Whether the engines of a Propagator that has run use the device."""
     for sweep in (engine._sweep for engines in run._engines.values() for engine in engines):
@@ -135,7 +125,7 @@ class Case:
         return verlet(*arguments) if friction is None else langevin_middle(*arguments, friction, shown)
 
     def propagator(self, integrator=None, n_steps=STEPS, stride=1, **options):
-        return og.Propagator(self.model, DT, n_steps, stride, integrator=integrator, platform=PLATFORM,
+        return og.Propagator(self.model, DT, n_steps, stride, integrator=integrator, platform=f"{PLATFORM}:double",
                              temperature=100.0, **options)
 
     def path(self, run):
@@ -149,7 +139,7 @@ class Case:
 # Pairs alone: the closed forms, 1e-10 as on Reference. With differences: their own error, 1e-6 as on Reference.
 @pytest.mark.parametrize(("others", "near"), [(False, 1e-10), (True, 1e-6)])
 @pytest.mark.parametrize("friction", [None, 5.0])
-def test_gradients_equal_autograd_through_every_step(double, friction, others, near):
+def test_gradients_equal_autograd_through_every_step(friction, others, near):
     case = Case(others)
     run = case.propagator(None if friction is None else openmm.LangevinMiddleIntegrator(100.0, friction, DT))
     path = case.path(run)
@@ -163,7 +153,7 @@ def test_gradients_equal_autograd_through_every_step(double, friction, others, n
     assert relative(adjoint, expected) < max(near, 1e-8)
 
 
-def test_gradients_equal_differences_of_the_trajectory(double):
+def test_gradients_equal_differences_of_the_trajectory():
     case = Case()
     run = case.propagator()
     gradients = case.gradients(run)
@@ -182,7 +172,7 @@ def test_gradients_equal_differences_of_the_trajectory(double):
 
 @pytest.mark.parametrize("options", [dict(stride=7), dict(checkpoint_every=9), dict(n_steps=300), dict(two_sided=True),
                                      dict(max_reverse_steps=20)], ids=str)
-def test_windows_of_all_kinds_equal_those_of_the_host(double, options):
+def test_windows_of_all_kinds_equal_those_of_the_host(options):
     case = Case()
     run = case.propagator(**options)
     found = case.gradients(run)
@@ -192,7 +182,7 @@ def test_windows_of_all_kinds_equal_those_of_the_host(double, options):
     assert relative(found, case.gradients(run)) < 1e-9
 
 
-def test_observed_windows_and_little_memory_change_nothing(double):
+def test_observed_windows_and_little_memory_change_nothing():
     case = Case()
     run = case.propagator(observe=lambda x, v: torch.cat([x, v], dim=1))
     path = case.path(run)
@@ -207,7 +197,7 @@ def test_observed_windows_and_little_memory_change_nothing(double):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_windows_together_equal_windows_alone(double, workers):
+def test_windows_together_equal_windows_alone(workers):
     case = Case(n_windows=5)
     run = case.propagator(workers=workers)
     together, path = case.gradients(run), case.path(run)
@@ -225,12 +215,12 @@ def test_windows_together_equal_windows_alone(double, workers):
 # The displacement leaves less of the fourth digit in double precision, noise of forces in single.
 @pytest.mark.parametrize(("kind", "options"), [("spcfw", dict(remove_motion=5)), ("tip4pf", {}),
                                                ("spcfw", dict(n_side=3, method=PME, cutoff=0.4))], ids=str)
-def test_molecules_equal_those_of_the_host(double, kind, options):
+def test_molecules_equal_those_of_the_host(kind, options):
     """Energy derivatives, differenced charges and sigmas; a CMMotionRemover, virtual sites, and PME."""
     case = molecules.water(kind, **{"n_side": 2, "method": NONE, **options})
     model, probe = model_of(case), simulate.Probe()
     x0, v0 = (torch.tensor(part, requires_grad=True) for part in (case.positions, case.velocities))
-    run = og.Propagator(model, 0.0005, 12, platform=PLATFORM)
+    run = og.Propagator(model, 0.0005, 12, platform=f"{PLATFORM}:double")
 
     def gradients(run):
         path = run(initial=(x0, v0))

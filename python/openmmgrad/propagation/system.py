@@ -14,7 +14,6 @@ from ..errors import require
 from ..global_parameters import analytic, forces_of, request_derivatives, set_defaults
 from ..integrators import NoseHooverChainIntegrator
 from ..model import Model
-from ..platforms import parse
 
 CONSTRAINT_TOLERANCE = 1e-10  # relative: constraints that are not met leave errors in the gradient
 _LEARNABLE, _TORCH, _OTHERS = 0, 1, 2  # force groups; forces with differenced parameters have groups from 3
@@ -79,7 +78,7 @@ def prepare(model: Model, temperature: float, parameters: Sequence[str], platfor
 def _is_rough(force: openmm.Force, platform: str) -> bool:
     """Whether a Force is computed in single precision, or jumps at a cutoff by its Ewald tolerance."""
     ewald = (openmm.NonbondedForce.Ewald, openmm.NonbondedForce.PME, openmm.NonbondedForce.LJPME)
-    if parse(platform).in_double:
+    if platform == "Reference":
         return isinstance(force, openmm.NonbondedForce) and force.getNonbondedMethod() in ewald
     kind = type(force).__name__
     bonded = any(word in kind for word in ("Bond", "Angle", "Torsion", "External", "Volume", "RMSD", "Python"))
