@@ -77,11 +77,12 @@ def computeCoefficientDerivatives(self, context):
     return derivatives
 
 
-def computeHessianVectorProduct(self, context, vectors):
+def computeHessianVectorProduct(self, context, vectors, inPrecisionOfForces=False):
     """What one adjoint step needs, in one pass over the pairs, for vectors (lambda) of shape [N, 3].
 
     Returns (dF/dx lambda: numpy [N, 3], kJ/mol/nm^2 times the unit of lambda;
-    (dF/dc)^T lambda: numpy [P, K], 1/nm times the unit of lambda).
+    (dF/dc)^T lambda: numpy [P, K], 1/nm times the unit of lambda). In double precision where the platform has it, or
+    faster in that of forces.
     """
     vectors = _numpy.ascontiguousarray(vectors, dtype=_numpy.float64)
     if vectors.shape != (self.getNumParticles(), 3):
@@ -91,7 +92,7 @@ def computeHessianVectorProduct(self, context, vectors):
         )
     product = _numpy.empty_like(vectors)
     parameterProduct = _numpy.empty((self.getNumTypePairs(), self.getNumCoefficients()))
-    self._computeHessianVectorProduct(context, vectors, product, parameterProduct)
+    self._computeHessianVectorProduct(context, vectors, product, parameterProduct, inPrecisionOfForces)
     return product, parameterProduct
 
 

@@ -158,12 +158,13 @@ default). All else there always is; other platforms ignore it.") setUseDoublePre
             std::copy(derivatives.begin(), derivatives.end(), values);
         }
         void _computeHessianVectorProduct(OpenMM::Context& context, const double* lambda, int lambdaCount,
-                                          double* product, int productCount, double* second, int secondCount) {
+                                          double* product, int productCount, double* second, int secondCount,
+                                          bool inPrecisionOfForces) {
             std::vector<OpenMM::Vec3> vectors(lambdaCount / 3), products;
             for (int i = 0; i < lambdaCount; i++)
                 vectors[i / 3][i % 3] = lambda[i];
             std::vector<double> parameterProduct;
-            $self->computeHessianVectorProduct(context, vectors, products, parameterProduct);
+            $self->computeHessianVectorProduct(context, vectors, products, parameterProduct, inPrecisionOfForces);
             for (int i = 0; i < lambdaCount; i++)
                 product[i] = products[i / 3][i % 3];
             std::copy(parameterProduct.begin(), parameterProduct.end(), second);

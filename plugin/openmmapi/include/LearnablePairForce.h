@@ -105,9 +105,12 @@ public:
      * @param lambda                 one vector per particle
      * @param[out] product           (dF/dx) lambda = -(d2U/dx2) lambda, in kJ/mol/nm^2 times the unit of lambda
      * @param[out] parameterProduct  (dF/dc)^T lambda, [typePair*numCoefficients + k], in 1/nm times the unit of lambda
+     * @param inPrecisionOfForces    faster where forces are in single precision: so are pairs then, and sums of parameters
+     *                               are double. Otherwise all is double where the platform has it.
      */
     void computeHessianVectorProduct(OpenMM::Context& context, const std::vector<OpenMM::Vec3>& lambda,
-                                     std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct) const;
+                                     std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct,
+                                     bool inPrecisionOfForces = false) const;
     /**
      * The virial tensor W_ab = sum over pairs of F_a r_b. The pressure is (N kT + tr W / 3)/V.
      * @param[out] virial            row major [9], measured in kJ/mol

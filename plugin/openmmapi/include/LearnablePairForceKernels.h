@@ -33,10 +33,11 @@ public:
      * One pass over the pairs for one adjoint step:
      * product = (dF/dx) lambda = -(d2U/dx2) lambda;  parameterProduct = (dF/dc)^T lambda.
      * On i: -[u''(r)(e.w) e + (u'(r)/r)(w - (e.w) e)], w = lambda_i - lambda_j, e = (x_i - x_j)/r; parameter: -(e.w) B'_k(r).
+     * inPrecisionOfForces: in single precision will do where forces are.
      */
     virtual void computeHessianVectorProduct(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& lambda,
                                              std::vector<OpenMM::Vec3>& product,
-                                             std::vector<double>& parameterProduct) = 0;
+                                             std::vector<double>& parameterProduct, bool inPrecisionOfForces) = 0;
     /**
      * Virial tensor W_ab = sum_{i<j} F_ij,a r_ij,b (kJ/mol), row major [9]; pressure = (N kT + tr W / 3)/V.
      * traceDerivatives: d(tr W)/dc = -sum_{i<j} r B'_k(r), [typePair*numCoefficients + k], dimensionless.

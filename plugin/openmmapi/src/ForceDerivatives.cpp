@@ -113,7 +113,7 @@ void ForceDerivatives::addClosedForms(const vector<Vec3>& positions, const vecto
     size_t first = 0;
     vector<double> ofForce;
     for (const LearnablePairForce* force : pairForces) {
-        force->computeHessianVectorProduct(context, extended, share, ofForce);
+        force->computeHessianVectorProduct(context, extended, share, ofForce, true);
         for (size_t i = 0; i < share.size(); i++)
             product[i] += share[i];
         for (size_t k = 0; k < ofForce.size(); k++)

@@ -178,8 +178,10 @@ void LearnablePairForce::computeCoefficientDerivatives(Context& context, vector<
 }
 
 void LearnablePairForce::computeHessianVectorProduct(Context& context, const vector<Vec3>& lambda,
-                                                     vector<Vec3>& product, vector<double>& parameterProduct) const {
-    getImpl(context).computeHessianVectorProduct(getContextImpl(context), lambda, product, parameterProduct);
+                                                     vector<Vec3>& product, vector<double>& parameterProduct,
+                                                     bool inPrecisionOfForces) const {
+    getImpl(context).computeHessianVectorProduct(getContextImpl(context), lambda, product, parameterProduct,
+                                                 inPrecisionOfForces);
 }
 
 void LearnablePairForce::computeVirial(Context& context, vector<double>& virial,

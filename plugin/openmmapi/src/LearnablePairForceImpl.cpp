@@ -130,12 +130,14 @@ void LearnablePairForceImpl::computeCoefficientDerivatives(ContextImpl& context,
 }
 
 void LearnablePairForceImpl::computeHessianVectorProduct(ContextImpl& context, const vector<Vec3>& lambda,
-                                                         vector<Vec3>& product, vector<double>& parameterProduct) {
+                                                         vector<Vec3>& product, vector<double>& parameterProduct,
+                                                         bool inPrecisionOfForces) {
     CHECK_ARG(static_cast<int>(lambda.size()) == created.getNumParticles(),
               "lambda must hold one vector for each of the " << created.getNumParticles() << " particles, found "
                                                              << lambda.size() << ". Give an array of shape [N, 3].");
     checkBox(context);
-    kernel.getAs<CalcLearnablePairForceKernel>().computeHessianVectorProduct(context, lambda, product, parameterProduct);
+    kernel.getAs<CalcLearnablePairForceKernel>().computeHessianVectorProduct(context, lambda, product, parameterProduct,
+                                                                               inPrecisionOfForces);
 }
 
 void LearnablePairForceImpl::computeVirial(ContextImpl& context, vector<double>& virial,

@@ -159,7 +159,7 @@ void CommonCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextIm
 
 void CommonCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& context, const vector<Vec3>& lambda,
                                                                      vector<Vec3>& product,
-                                                                     vector<double>& parameterProduct) {
+                                                                     vector<double>& parameterProduct, bool) {
     product.assign(lambda.size(), Vec3());
     parameterProduct.assign(parameters->getNumSums(), 0.0);
     double largest = 0;

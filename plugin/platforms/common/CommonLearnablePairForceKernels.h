@@ -30,7 +30,8 @@ public:
     void copyParametersToContext(OpenMM::ContextImpl& context, const LearnablePairForce& force);
     void computeCoefficientDerivatives(OpenMM::ContextImpl& context, std::vector<double>& derivatives);
     void computeHessianVectorProduct(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& lambda,
-                                     std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct);
+                                     std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct,
+                                     bool inPrecisionOfForces);
     void computeVirial(OpenMM::ContextImpl& context, std::vector<double>& virial, std::vector<double>& traceDerivatives);
 
 private:

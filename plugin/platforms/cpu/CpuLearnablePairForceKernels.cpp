@@ -206,7 +206,7 @@ void CpuCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextImpl&
 
 void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& context, const vector<Vec3>& lambda,
                                                                   vector<Vec3>& product,
-                                                                  vector<double>& parameterProduct) {
+                                                                  vector<double>& parameterProduct, bool) {
     product.resize(numParticles);
     sweepInDouble(
         context,

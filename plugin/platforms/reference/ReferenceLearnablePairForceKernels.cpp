@@ -140,7 +140,7 @@ void ReferenceCalcLearnablePairForceKernel::computeCoefficientDerivatives(Contex
 void ReferenceCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& context,
                                                                         const vector<Vec3>& lambda,
                                                                         vector<Vec3>& product,
-                                                                        vector<double>& parameterProduct) {
+                                                                        vector<double>& parameterProduct, bool) {
     product.assign(lambda.size(), Vec3());
     parameterProduct.assign(coefficients.size(), 0.0);
     forEachPair(context, [&](const Pair& p) {

@@ -28,7 +28,8 @@ public:
     void updateParametersInContext(OpenMM::ContextImpl& context);
     void computeCoefficientDerivatives(OpenMM::ContextImpl& context, std::vector<double>& derivatives);
     void computeHessianVectorProduct(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& lambda,
-                                     std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct);
+                                     std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct,
+                                     bool inPrecisionOfForces);
     void computeVirial(OpenMM::ContextImpl& context, std::vector<double>& virial, std::vector<double>& traceDerivatives);
 
 private:
