@@ -1,21 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "TestLearnablePairForce.h"
+#include "TestDeviceLearnablePairForce.h"
 
-int main() {
-    int failures = 0;
-    for (const char* precision : {"single", "mixed", "double"}) {
-        const bool isDouble = std::string(precision) == "double";
-        Setup setup;
-        setup.platformName = "OpenCL";
-        setup.properties["Precision"] = precision;
-        // In double precision forces are multiples of 2^-32 kJ/mol/nm, and those of some cases are as small as 0.04. In
-        // single precision a distance is known to 1e-7 nm, which u'' of random coefficients makes 1e-5 of a force.
-        setup.tolerance = isDouble ? 2e-8 : 2e-5;
-        setup.derivativeTolerance = isDouble ? 1e-10 : 2e-5;
-        setup.resolution = isDouble ? 1e-15 : 3e-7;
-        setup.canBeAlone = false;
-        setup.narrowBox = "less than twice the nonbonded cutoff";   // OpenMM's own words come first
-        failures += runTests(setup);
-    }
-    return failures;
-}
+int main() { return runDeviceTests("OpenCL"); }

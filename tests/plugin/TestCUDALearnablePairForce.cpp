@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+#include "TestDeviceLearnablePairForce.h"
+
+int main() { return runDeviceTests("CUDA"); }
