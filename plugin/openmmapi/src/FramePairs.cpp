@@ -79,26 +79,26 @@ public:
             if (atoms.starts[cell] == atoms.starts[cell + 1])
                 continue;
             grid->findRanges(cell, second.starts, ranges);
+            limited.resize(ranges.size() + 1);
             for (int i = atoms.starts[cell]; i < atoms.starts[cell + 1]; i++) {
-                limited.clear();
-                int total = 0;
-                for (CpuRange range : ranges) {
-                    if (within)
-                        range.begin = max(range.begin, i + 1);
-                    while (range.begin < range.end) {
-                        const int end = min(range.end, range.begin + MaxPartners - total);
-                        limited.push_back({range.begin, end});
-                        total += end - range.begin;
-                        range.begin = end;
-                        if (total == MaxPartners) {
-                            visit(i, limited.data(), static_cast<int>(limited.size()));
-                            limited.clear();
-                            total = 0;
+                int count = 0, room = MaxPartners;
+                for (const CpuRange& range : ranges) {
+                    int begin = within ? max(range.begin, i + 1) : range.begin;
+                    while (begin < range.end) {
+                        const int end = min(range.end, begin + room);
+                        limited[count].begin = begin;
+                        limited[count++].end = end;
+                        room -= end - begin;
+                        begin = end;
+                        if (room == 0) {
+                            visit(i, limited.data(), count);
+                            count = 0;
+                            room = MaxPartners;
                         }
                     }
                 }
-                if (total > 0)
-                    visit(i, limited.data(), static_cast<int>(limited.size()));
+                if (count > 0)
+                    visit(i, limited.data(), count);
             }
         }
     }

@@ -10,7 +10,7 @@ namespace OpenMMGrad {
 
 namespace {
 
-const double AtomsInRange = 48, AtomsInCell = 6;
+const double AtomsInRange = 64, AtomsInCell = 8;
 
 int wrap(int cell, int size) { return cell < 0 ? cell + size : cell >= size ? cell - size : cell; }
 

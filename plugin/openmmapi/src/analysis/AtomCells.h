@@ -15,7 +15,7 @@ namespace OpenMMGrad {
  */
 class CellGrid {
 public:
-    /** Columns such that such a range holds some fifty of the atoms: a few registers full. */
+    /** Columns such that a range holds some sixty of the atoms: a few registers full. */
     CellGrid(const CpuPairGeometry& geometry, int numAtoms, double reach);
 
     int getNumCells() const { return size[0] * size[1] * size[2]; }
