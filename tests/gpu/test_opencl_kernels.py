@@ -7,6 +7,7 @@ import pytest
 from devices import PLATFORM, PRECISIONS, assert_agree, atom_order, evaluate, make_context
 
 import openmmgrad as og
+from openmmgrad.contexts import find_platform
 
 N, K, CUTOFF = 1020, 24, 0.7
 BOX = np.array([[2.9, 0.0, 0.0], [-0.8, 3.0, 0.0], [0.7, 0.9, 3.2]])  # nm
@@ -154,6 +155,32 @@ def test_forces_that_share_a_group(precision):
     for index in (0, 1):
         expected, found = (evaluate(context, learnable(context, index), direction) for context in contexts)
         assert_agree(found, expected, precision)
+
+
+def test_derivatives_between_steps_leave_them_alone():
+    """A CustomIntegrator keeps forces from one step to the next; they are gone once a list has been made for us."""
+    rng, n = np.random.default_rng(6), 60
+    system, force = openmm.System(), og.LearnablePairForce(1, 1.0, K)
+    force.setNonbondedMethod(og.LearnablePairForce.CutoffNonPeriodic)
+    set_coefficients(force, rng)
+    for _ in range(n):
+        system.addParticle(1.0)
+        force.addParticle(0)
+    system.addForce(force)
+    integrator = openmm.CustomIntegrator(0.002)
+    for variable, expression in (("v", "v+0.5*dt*f/m"), ("x", "x+dt*v"), ("v", "v+0.5*dt*f/m")):
+        integrator.addComputePerDof(variable, expression)
+    context = openmm.Context(system, integrator, find_platform(PLATFORM, "tests"), {"Precision": "mixed"})
+    start, found = rng.uniform(-0.8, 0.8, (n, 3)), []
+    for disturbed in (False, True):
+        context.setPositions(start)
+        context.setVelocities(np.zeros((n, 3)))
+        for _ in range(4):
+            integrator.step(2)
+            if disturbed:
+                force.computeHessianVectorProduct(context, start)
+        found.append(context.getState(positions=True).getPositions(asNumpy=True)._value)
+    assert np.array_equal(*found) and np.abs(found[0] - start).max() > 1e-3
 
 
 def test_what_openmm_refuses_is_explained():
