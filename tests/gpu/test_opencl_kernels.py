@@ -157,6 +157,21 @@ def test_forces_that_share_a_group(precision):
         assert_agree(found, expected, precision)
 
 
+def test_more_coefficients_than_local_memory_holds():
+    rng, n = np.random.default_rng(7), 60
+    system, force = openmm.System(), og.LearnablePairForce(5, 0.9, 200)
+    force.setNonbondedMethod(og.LearnablePairForce.CutoffNonPeriodic)
+    set_coefficients(force, rng)
+    for i in range(n):
+        system.addParticle(1.0)
+        force.addParticle(i % 5)
+    system.addForce(force)
+    positions, direction = rng.uniform(-0.8, 0.8, (n, 3)), rng.normal(size=(n, 3))
+    expected, found = (evaluate(make_context(system, platform, positions), force, direction)
+                       for platform in ("Reference", f"{PLATFORM}:double"))  # fmt: skip
+    assert_agree(found, expected, "double")
+
+
 def test_derivatives_between_steps_leave_them_alone():
     """A CustomIntegrator keeps forces from one step to the next; they are gone once a list has been made for us."""
     rng, n = np.random.default_rng(6), 60
