@@ -49,14 +49,14 @@ class Sweep:
         self.sweep = TrajectorySweep(self.derivatives, TrajectorySweep.Verlet, 0.0)
         self.sweep._setDevice(on_device, memory)
 
-    def run(self, n_steps: int, shown: int = 1) -> tuple[np.ndarray, np.ndarray, int]:
+    def run(self, n_steps: int) -> tuple[np.ndarray, np.ndarray, int]:
         """States of a window, and its name on the device."""
         rng = np.random.default_rng(1)
         x, v, none = np.empty((n_steps + 1, self.n, 3)), np.zeros((n_steps + 1, self.n, 3)), np.zeros((n_steps, 0))
         x[0], v[0] = self.pairs.positions, rng.normal(size=(self.n, 3)) * 0.3
         self.sweep.start(x[0].copy(), v[0], none)
-        wanted = np.arange(n_steps + 1, dtype=np.intc) % shown == 0
-        history = self.sweep.run(0, n_steps, none, wanted.astype(np.intc), x, v, np.empty((n_steps + 1, 0)))
+        all_of_them = np.ones(n_steps + 1, dtype=np.intc)
+        history = self.sweep.run(0, n_steps, none, all_of_them, x, v, np.empty((n_steps + 1, 0)), all_of_them, False)
         return x, v, history
 
     def reverse(self, x: np.ndarray, v: np.ndarray, history: int = -1) -> Swept:

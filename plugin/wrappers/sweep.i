@@ -125,9 +125,9 @@ public:
             $self->start(x, velocities, controlValues);
         }
         long long run(int firstStep, int numSteps, const double* controlValues, int controlCount, const int* vRows,
-                 int vRowCount, double* values, int count, double* velocities, int velocityCount, double* momenta,
-                 int momentumCount) {
-            return $self->run(firstStep, numSteps, controlValues, vRows, values, velocities, momenta);
+                      int vRowCount, double* values, int count, double* velocities, int velocityCount, double* momenta,
+                      int momentumCount, const int* xRows, int xRowCount, int hold) {
+            return $self->run(firstStep, numSteps, controlValues, vRows, values, velocities, momenta, xRows, hold != 0);
         }
         void reverse(int firstStep, int numSteps, const double* controlValues, int controlCount, const double* x, int xCount,
                      const double* v, int vCount, const double* p, int pCount, const int* xRows, int xRowCount,
@@ -154,6 +154,7 @@ public:
             $self->getDevice().setEnabled(enabled);
             $self->getDevice().setMemory(static_cast<size_t>(memory));
         }
+        void _release(long long history) { $self->getDevice().release(history); }
         bool _startNoise(int seed) { return $self->getDevice().startNoise(seed); }
         long long _getNumDownloads() { return $self->getDevice().getNumDownloads(); }
     }

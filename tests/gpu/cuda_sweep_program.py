@@ -84,7 +84,7 @@ def window_of(window: TrajectorySweep, n: int, derivatives: ForceDerivatives) ->
         window.reverse(0, n, none, x, v, p, rows, rows, outer, outer, gx, gv, np.zeros(0), coefficients, parameters,
                        none, name, 0)
 
-    found = {f"run {n}": calls(lambda: names.append(window.run(0, n, none, rows, x, v, p))),
+    found = {f"run {n}": calls(lambda: names.append(window.run(0, n, none, rows, x, v, p, rows + 1, False))),
              f"reverse {n}": calls(lambda: reverse(names[0])), f"reverse {n} of the host": calls(lambda: reverse(-1))}
     assert window._usesDevice() and names[0] >= 0
     return found

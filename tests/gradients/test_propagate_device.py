@@ -30,6 +30,14 @@ def on_device(run: og.Propagator, enabled: bool = True, memory: float = 2.0**30)
         assert sweep._usesDevice() == enabled
 
 
+def renew(run: og.Propagator, memory: float) -> None:
+    """The device's part is made anew, with so much memory."""
+    for engine in run._engines[next(iter(run._engines))]:
+        engine.context.reinitialize()
+        engine._box = None
+    on_device(run, memory=memory)
+
+
 @pytest.mark.parametrize("precision", ["double", "mixed", "single"])
 def test_pairs_equal_reference(precision):
     """Two types, a triclinic box, exclusions and interaction groups at once, with states kept and states given."""
@@ -202,13 +210,25 @@ def test_observed_windows_and_little_memory_change_nothing():
     run = case.propagator(observe=lambda x, v: torch.cat([x, v], dim=1))
     path = case.path(run)
     usual = torch.autograd.grad(case.loss(path.observed[0, :, :N], path.observed[0, :, N:]), case.inputs)
-    engine = run._engines[next(iter(run._engines))][0]
-    engine.context.reinitialize()  # its memory is given when the device's part is made
-    engine._box = None
-    on_device(run, memory=10 * 24 * N)  # five states
+    renew(run, 10 * 24 * N)  # five states
     path = case.path(run)
     pieces = torch.autograd.grad(case.loss(path.observed[0, :, :N], path.observed[0, :, N:]), case.inputs)
     assert relative(pieces, usual) < 1e-9
+
+
+def test_states_stay_on_the_device_where_there_is_room(double):
+    """Every fourth is shown; there is room for one window of three, and then for none."""
+    case = Case(n_windows=3)
+    run = case.propagator(stride=4)
+    usual = case.gradients(run)
+    for windows in (1.5, 0.5):
+        renew(run, 2 * windows * (STEPS + 1) * 24 * N)
+        assert relative(case.gradients(run), usual) < 1e-9
+    renew(run, 2.0**30)
+    path = case.path(run)
+    run._engines[next(iter(run._engines))][0].context.reinitialize()
+    with pytest.raises(openmm.OpenMMException, match="are there no more, because the Context has been reinitialized"):
+        path.positions.sum().backward()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -32,6 +32,11 @@ public:
     bool sweepsTogether() { return get() != nullptr && describe().pairsOnly(); }
     /** As RunTrajectorySweepKernel::startNoise(); false on the host. */
     bool startNoise(int seed) { return get() != nullptr && get()->startNoise(seed); }
+    /** The host needs a history no more. */
+    void release(long long history) {
+        if (hasKernel && kernel.getAs<RunTrajectorySweepKernel>().isAlive())
+            kernel.getAs<RunTrajectorySweepKernel>().release(history);
+    }
     long long getNumDownloads() { return get() == nullptr ? 0 : get()->getNumDownloads(); }
 
     /** The windows that add() has collected, and then none. */

@@ -52,10 +52,12 @@ public:
      * @param controlValues  [step][control]
      * @param wanted         for steps 0 .. numSteps: whether its velocities are read; others are left as they are
      * @param positions, velocities, momenta  in: row 0; out: rows 1 .. numSteps
+     * @param shown          the same for positions: a device need not give the others; null: all
+     * @param hold           whether it keeps them for reverse() then, until getDevice().release()
      * @return a name of the positions that are kept on the device for reverse(), or -1
      */
     long long run(int firstStep, int numSteps, const double* controlValues, const int* wanted, double* positions,
-             double* velocities, double* momenta);
+                  double* velocities, double* momenta, const int* shown = nullptr, bool hold = false);
     /**
      * The adjoint of run(), and of start() if it began the window.
      * @param positions, velocities, momenta  as run() left them; velocities are read by NoseHoover and with constraints
@@ -92,7 +94,7 @@ private:
     void recoverForces(const double* before, const double* at, const double* after, bool removes);
     void addParameterProducts(const double* products, double* sums, double* gControls) const;
     long long runOnDevice(RunTrajectorySweepKernel& kernel, int numSteps, const double* controlValues, const int* wanted,
-                          double* positions, double* velocities);
+                          double* positions, double* velocities, const int* shown, bool hold);
     RunTrajectorySweepKernel* getKernel() { return scheme == NoseHoover ? nullptr : device.get(); }
     void reverseOnDevice(int firstStep, int numSteps, const double* controlValues, const int* positionRows,
                          const int* velocityRows, double* gCoefficients, double* gParameters, double* gControls);

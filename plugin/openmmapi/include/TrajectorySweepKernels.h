@@ -75,13 +75,17 @@ public:
     virtual bool startNoise(int seed) = 0;
     /**
      * Call advance(step) for 0 .. numSteps-1, which must take one step of the integrator, and store the states.
+     * @param shown       [numSteps + 1]: the positions that the host has to have
      * @param wanted      [numSteps + 1]: whether velocities are stored
-     * @param positions   row 0 as given; out: rows 1 .. numSteps
+     * @param hold        whether the device keeps positions that are not shown until release(); where it cannot, all are
+     *                    given to the host
+     * @param positions   row 0 as given; out: the shown rows from 1
      * @param velocities  out: the wanted rows from 1
      * @return a name for the history that was kept for reverse(), or -1
      */
-    virtual long long run(OpenMM::ContextImpl& context, int numSteps, const int* wanted, const Action& advance,
-                          double* positions, double* velocities) = 0;
+    virtual long long run(OpenMM::ContextImpl& context, int numSteps, const int* shown, const int* wanted, bool hold,
+                          const Action& advance, double* positions, double* velocities) = 0;
+    virtual void release(long long history) = 0;
     /**
      * The adjoint of run() for windows of equal length whose cotangents belong to the same states.
      * @param prepare            called before each step, last to first: sets the Context's parameters

@@ -89,7 +89,7 @@ void TrajectorySweep::start(const double* positions, double* velocities, const d
 }
 
 long long TrajectorySweep::run(int firstStep, int numSteps, const double* controlValues, const int* wanted,
-                          double* positions, double* velocities, double* momenta) {
+                               double* positions, double* velocities, double* momenta, const int* shown, bool hold) {
     const int n = getNumParticles(), size = 3 * n, links = getNumChainMomenta();
     Integrator& integrator = context.getIntegrator();
     auto* custom = dynamic_cast<CustomIntegrator*>(&integrator);
@@ -102,7 +102,7 @@ long long TrajectorySweep::run(int firstStep, int numSteps, const double* contro
     for (int k = 0; k < links; k++)
         custom->setGlobalVariableByName(momentumName(k), momenta[k]);
     if (RunTrajectorySweepKernel* kernel = getKernel())
-        return runOnDevice(*kernel, numSteps, controlValues, wanted, positions, velocities);
+        return runOnDevice(*kernel, numSteps, controlValues, wanted, positions, velocities, shown, hold);
     for (int step = 0; step < numSteps; step++) {
         setControlValues(controlValues + step * controls.size());
         integrator.step(1);
@@ -120,13 +120,16 @@ long long TrajectorySweep::run(int firstStep, int numSteps, const double* contro
 }
 
 long long TrajectorySweep::runOnDevice(RunTrajectorySweepKernel& kernel, int numSteps, const double* controlValues,
-                                       const int* wanted, double* positions, double* velocities) {
+                                       const int* wanted, double* positions, double* velocities, const int* shown,
+                                       bool hold) {
     const int n = getNumParticles();
+    const vector<int> all(numSteps + 1, 1);
     const auto advance = [&](int step) {
         setControlValues(controlValues + step * controls.size());
         context.getIntegrator().step(1);
     };
-    const long long history = kernel.run(device.getContextImpl(), numSteps, wanted, advance, positions, velocities);
+    const long long history = kernel.run(device.getContextImpl(), numSteps, shown == nullptr ? all.data() : shown, wanted,
+                                         hold, advance, positions, velocities);
     Vectors v;
     if (!derivatives.getVirtualSites().empty())
         for (int state = 1; state <= numSteps; state++)

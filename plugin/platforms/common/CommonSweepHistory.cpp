@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "CommonSweepHistory.h"
+#include "openmm/OpenMMException.h"
 #include "openmm/common/ContextSelector.h"
 #include <atomic>
 #include <cstring>
@@ -11,7 +12,7 @@ namespace OpenMMGrad {
 
 namespace {
 
-/** No two windows have the same name, in whatever Context they are: one never stands for another. */
+/** No two windows have the same name, in whatever Context they are: one never stands for another. Odd names are held. */
 atomic<long long> nextName(0);
 
 } // namespace
@@ -19,37 +20,59 @@ atomic<long long> nextName(0);
 CommonSweepHistory::CommonSweepHistory(ComputeContext& cc, ComputeProgram& program, size_t memory)
     : cc(cc), memory(memory), rowSize(3 * sizeof(double) * cc.getNumAtoms()), numDownloads(0) {
     store.create(program, "storeState");
+    copyRows.create(program, "copyRows");
     prepareArray(cc, cellOffsets, cc.getNumAtoms(), sizeof(mm_int4), "sweepCellOffsets");
 }
 
 CommonSweepHistory::Window* CommonSweepHistory::find(long long name) {
+    lock_guard<mutex> locked(lock);
     for (auto& window : windows)
         if (window->name == name)
             return window.get();
+    if (name >= 0 && name % 2 == 1)
+        throw OpenMMException("TrajectorySweep: states that were kept on the device alone are there no more, because the "
+                              "Context has been reinitialized. Run the window again.");
     return nullptr;
 }
 
+void CommonSweepHistory::release(long long name) {
+    lock_guard<mutex> locked(lock);
+    for (auto& window : windows)
+        if (window->name == name)
+            window->held = false;
+}
+
 CommonSweepHistory::Window* CommonSweepHistory::reserve(int numStates) {
+    lock_guard<mutex> locked(lock);
     const size_t needed = static_cast<size_t>(numStates) * rowSize;
     if (needed > memory)
         return nullptr;
-    size_t used = 0;
-    for (auto& window : windows)
+    size_t used = 0, held = 0;
+    for (auto& window : windows) {
         used += static_cast<size_t>(window->numStates) * rowSize;
+        held += window->held ? static_cast<size_t>(window->numStates) * rowSize : 0;
+    }
+    if (held + needed > memory)
+        return nullptr;
     unique_ptr<Window> window;
-    while (used + needed > memory) {
-        used -= static_cast<size_t>(windows.front()->numStates) * rowSize;
+    for (auto oldest = windows.begin(); used + needed > memory;) {
+        if ((*oldest)->held) {
+            ++oldest;
+            continue;
+        }
+        used -= static_cast<size_t>((*oldest)->numStates) * rowSize;
         // Memory of the right size is used again: allocating it can cost as much as a step.
-        if (windows.front()->numStates == numStates)
-            window = move(windows.front());
-        windows.pop_front();
+        if ((*oldest)->numStates == numStates)
+            window = move(*oldest);
+        oldest = windows.erase(oldest);
     }
     if (!window) {
         window.reset(new Window());
         window->numStates = numStates;
         window->states.initialize(cc, numStates, rowSize, "sweepStates");
     }
-    window->name = nextName++;
+    window->name = nextName.fetch_add(2);
+    window->held = false;
     windows.push_back(move(window));
     return windows.back().get();
 }
@@ -82,8 +105,36 @@ void CommonSweepHistory::readRows(ComputeArray& array, int count, const vector<d
         memcpy(rows[k], &staging[k * (rowSize / sizeof(double))], rowSize);
 }
 
-long long CommonSweepHistory::run(int numSteps, const int* wanted, const function<void(int)>& advance, double* positions,
-                                  double* velocities) {
+void CommonSweepHistory::readShown(Window& window, const int* shown, bool hold, double* positions) {
+    vector<double*> rows;
+    vector<int> states;
+    for (int state = 1; state < window.numStates; state++)
+        if (shown[state]) {
+            rows.push_back(positions + state * (rowSize / sizeof(double)));
+            states.push_back(state);
+        }
+    if (static_cast<int>(states.size()) == window.numStates - 1) {
+        numDownloads++;
+        window.states.download(positions);
+        return;
+    }
+    {
+        lock_guard<mutex> locked(lock);
+        window.held = hold;
+        window.name += hold ? 1 : 0;
+    }
+    const int count = states.size();
+    prepareArray(cc, shownRows, count, sizeof(int), "sweepShownRows");
+    prepareArray(cc, shownBuffer, count, rowSize, "sweepShown");
+    if (count == 0)
+        return;
+    shownRows->upload(states);
+    copyRows(static_cast<size_t>(count) * cc.getNumAtoms(), cc.getNumAtoms(), count, *shownRows, window.states, *shownBuffer);
+    readRows(*shownBuffer, count, rows);
+}
+
+long long CommonSweepHistory::run(int numSteps, const int* shown, const int* wanted, bool hold,
+                                  const function<void(int)>& advance, double* positions, double* velocities) {
     ContextSelector selector(cc);
     const size_t stride = rowSize / sizeof(double);
     Window* window = reserve(numSteps + 1);
@@ -113,8 +164,7 @@ long long CommonSweepHistory::run(int numSteps, const int* wanted, const functio
     }
     if (window == nullptr)
         return -1;
-    numDownloads++;
-    window->states.download(positions);
+    readShown(*window, shown, hold, positions);
     window->order = cc.getAtomIndex();
     return window->name;
 }

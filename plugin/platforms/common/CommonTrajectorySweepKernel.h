@@ -23,10 +23,7 @@ class CommonTrajectorySweep {
 public:
     CommonTrajectorySweep(OpenMM::ContextImpl& context, OpenMM::ComputeContext& cc, const SweepSystem& system,
                           size_t memory);
-    long long run(int numSteps, const int* wanted, const RunTrajectorySweepKernel::Action& advance, double* positions,
-                  double* velocities) {
-        return history->run(numSteps, wanted, advance, positions, velocities);
-    }
+    CommonSweepHistory& getHistory() { return *history; }
     void reverse(int firstStep, int numSteps, const int* positionRows, const int* velocityRows,
                  const std::vector<SweepWindow>& windows, const RunTrajectorySweepKernel::Action& prepare,
                  double* coefficients, double* parameterProducts);
@@ -81,10 +78,11 @@ public:
     bool initialize(OpenMM::ContextImpl& context, const SweepSystem& system, size_t memory);
     bool isAlive() const { return *sweep != nullptr; }
     bool startNoise(int seed) { return (*sweep)->startNoise(seed); }
-    long long run(OpenMM::ContextImpl&, int numSteps, const int* wanted, const Action& advance, double* positions,
-                  double* velocities) {
-        return (*sweep)->run(numSteps, wanted, advance, positions, velocities);
+    long long run(OpenMM::ContextImpl&, int numSteps, const int* shown, const int* wanted, bool hold, const Action& advance,
+                  double* positions, double* velocities) {
+        return (*sweep)->getHistory().run(numSteps, shown, wanted, hold, advance, positions, velocities);
     }
+    void release(long long history) { (*sweep)->getHistory().release(history); }
     void reverse(OpenMM::ContextImpl&, int firstStep, int numSteps, const int* positionRows, const int* velocityRows,
                  const std::vector<SweepWindow>& windows, const Action& prepare, double* coefficients,
                  double* parameterProducts) {

@@ -204,24 +204,32 @@ class Engine:
         self._sweep.start(np.ascontiguousarray(x), v, np.ascontiguousarray(controls[:1]))
         return State(np.array(x), v, np.zeros(self.n_links))
 
-    def run(self, first: int, controls: np.ndarray, state: State, v_at: np.ndarray | None, x: np.ndarray | None = None,
-            v: np.ndarray | None = None) -> Piece:
+    def run(self, first: int, controls: np.ndarray, state: State, v_at: np.ndarray | None, x_at: np.ndarray,
+            hold: bool, x: np.ndarray | None = None, v: np.ndarray | None = None) -> Piece:
         """Steps first, first + 1, .. with their controls [n, C]; x and v [n + 1, N, 3] are where to write them.
 
-        Velocities are read at the states v_at, the first and the last only (None: at all); others are not set.
+        Velocities are read at the states v_at, the first and the last only (None: at all); others are not set. A device
+        need set no more positions than those of the states x_at, the first and the last; if it is to hold the others
+        for `reverse`, `release` its history in the end.
         """
         n = len(controls)
         wanted = np.full(n + 1, v_at is None, dtype=np.intc)
         wanted[-1] = True
         if v_at is not None:
             wanted[v_at] = True
+        shown = np.zeros(n + 1, dtype=np.intc)
+        shown[x_at], shown[-1] = True, True
         shape = (n + 1, self.n_particles, 3)
         x = np.empty(shape) if x is None else x
         v = np.empty(shape) if v is None else v
         p = np.empty((n + 1, self.n_links))
         x[0], v[0], p[0] = state.x, state.v, state.p
-        history = self._sweep.run(first, n, np.ascontiguousarray(controls), wanted, x, v, p)
+        history = self._sweep.run(first, n, np.ascontiguousarray(controls), wanted, x, v, p, shown, hold)
         return Piece(x, v, p, history)
+
+    def release(self, history: int) -> None:
+        """The states of a run are needed no more."""
+        self._sweep._release(history)
 
     def no_cotangents(self) -> Cotangents:
         """Zeros."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -170,7 +171,10 @@ def forward(engine: Engine, plan: Plan, window: int, box: np.ndarray | None, x0:
                     for array in (branch.x, branch.v))
             x = plan.buffers.empty((span.n + 1, *x0.shape)) if x is None else x
             v_at = None if plan.keep_velocities and (plan.keep or plan.constrained) else span.v_at
-            piece = engine.run(span.first, values[span.first:span.first + span.n], state, v_at, x, v)
+            hold = plan.keep and plan.every is None
+            piece = engine.run(span.first, values[span.first:span.first + span.n], state, v_at, span.x_at, hold, x, v)
+            if hold:
+                weakref.finalize(branch, engine.release, piece.history).atexit = False
             _require_finite(piece, window, span)
             branch.p.append(piece.p if plan.keep and plan.every is None else None)
             branch.histories.append(piece.history)
@@ -210,6 +214,8 @@ def backward(engine: Engine, plan: Plan, kept: list[Kept], g: Shown, observed: l
                 total.v += on_v0
             yield Reversal(steps.start, branch.controls[steps], part, x_rows, v_rows, g_x, g_v, carry,
                            g_controls[steps], branch.box)
+            if plan.every is not None:
+                engine.release(piece.history)
             if begin > 0:
                 carry.x[:], carry.v[:] = 0.0, 0.0
                 break
@@ -245,7 +251,8 @@ def _recall(engine: Engine, plan: Plan, branch: Kept, span: Span, index: int) ->
         _begin(engine, branch, span.first, plan)
         v_at = None if plan.keep_velocities else span.v_at[:0]
         x = plan.buffers.empty((span.n + 1, *branch.starts[index].x.shape))
-        return engine.run(span.first, branch.controls[span.first:span.first + span.n], branch.starts[index], v_at, x)
+        controls = branch.controls[span.first:span.first + span.n]
+        return engine.run(span.first, controls, branch.starts[index], v_at, span.x_at, True, x)
     states = slice(span.first, span.first + span.n + 1)
     v = branch.x[states] if branch.v is None else branch.v[states]  # not read where it is not kept
     return Piece(branch.x[states], v, branch.p[index], branch.histories[index])
@@ -318,6 +325,7 @@ def _seed(seed: int, index: int) -> int:
 def _require_finite(piece: Piece, window: int, span: Span) -> None:
     if np.isfinite(piece.x[-1]).all():  # what is not finite stays so
         return
-    step = span.first + int(np.argmin(np.isfinite(piece.x).all(axis=(1, 2))))
+    known = np.union1d(span.x_at, span.n)
+    step = span.first + int(known[np.argmin(np.isfinite(piece.x[known]).all(axis=(1, 2)))])
     require(False, "propagate", f"positions of window {window} are NaN or infinite from step {step}",
             "Use a shorter timestep, or start from frames without overlaps")

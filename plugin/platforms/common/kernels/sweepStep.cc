@@ -31,6 +31,16 @@ KERNEL void storeState(int numAtoms, int row, int velocityRow, GLOBAL const real
     }
 }
 
+/** Some of the states, one after the other. */
+KERNEL void copyRows(int numAtoms, int count, GLOBAL const int* RESTRICT rows, GLOBAL const double* RESTRICT states,
+                     GLOBAL double* RESTRICT copies) {
+    for (int index = GLOBAL_ID; index < count * numAtoms; index += GLOBAL_SIZE) {
+        GLOBAL const double* state = states + 3 * ((mm_long) rows[index / numAtoms] * numAtoms + index % numAtoms);
+        for (int axis = 0; axis < 3; axis++)
+            copies[3 * (mm_long) index + axis] = state[axis];
+    }
+}
+
 /** Positions of one window at its usedRows of numRows states, wrapped into the box and sorted for the pairs. */
 KERNEL void sortPositions(int numAtoms, int paddedNumAtoms, int window, int numRows, int usedRows, int firstRow,
                           GLOBAL const double* RESTRICT positions, GLOBAL const int* RESTRICT order,
