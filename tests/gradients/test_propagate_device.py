@@ -216,7 +216,7 @@ def test_observed_windows_and_little_memory_change_nothing():
     assert relative(pieces, usual) < 1e-9
 
 
-def test_states_stay_on_the_device_where_there_is_room(double):
+def test_states_stay_on_the_device_where_there_is_room():
     """Every fourth is shown; there is room for one window of three, and then for none."""
     case = Case(n_windows=3)
     run = case.propagator(stride=4)
