@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Pairs of stored frames by the compiled loops, against all pairs in numpy: each in the bin of its double distance."""
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -54,17 +55,21 @@ def instructions(request, monkeypatch):
     monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", request.param)
 
 
-@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+@cache
+def everyone(name, n):
+    """A configuration of a box, and the distances of all pairs."""
+    (x,) = configuration(np.random.default_rng(n), n, BOXES[name])
+    return x, all_pairs(x, BOXES[name], np.arange(n), np.arange(n))[2]
+
+
+@pytest.mark.parametrize("name", BOXES)
 @pytest.mark.parametrize("n", [2, 3, 17, 64, 201])
-def test_histograms_are_those_of_all_pairs(box, n, instructions):
-    rng = np.random.default_rng(n)
-    (x,) = configuration(rng, n, box)
+def test_histograms_are_those_of_all_pairs(name, n, instructions):
+    box, (x, r) = BOXES[name], everyone(name, n)
     for start, bins in ((0.0, 1), (0.0, 137), (0.35, 40)):
         edges = np.linspace(start * reach_of(box), reach_of(box), bins + 1)
         (counts,) = histograms(FramePairs(np.arange(n), np.arange(n)), x[None], box, edges)
-        r = all_pairs(x, box, np.arange(n), np.arange(n))[2]
-        r = r[r < edges[-1]]  # numpy's last bin is closed
-        assert counts.tolist() == np.histogram(r, edges)[0].tolist()
+        assert counts.tolist() == np.histogram(r[r < edges[-1]], edges)[0].tolist()  # numpy's last bin is closed
 
 
 SELECTIONS = {"equal": (range(80), range(80)), "disjoint": (range(30), range(30, 120)),
@@ -99,12 +104,12 @@ def test_many_atoms_in_many_cells(box, monkeypatch):
     rng = np.random.default_rng(2)
     fractions = rng.random((700, 3))
     fractions[200:] *= [0.9, 0.2, 0.3]
-    x, everyone = fractions @ box, np.arange(700)
-    r = all_pairs(x, box, everyone, everyone)[2]
+    x, atoms = fractions @ box, np.arange(700)
+    r = all_pairs(x, box, atoms, atoms)[2]
     for reach, bins, name in product((0.2, 0.5, 1.4), (200, 10**6), AVAILABLE):
         monkeypatch.setenv("OPENMMGRAD_CPU_SIMD", name)
         edges = np.linspace(0.0, reach, bins + 1)
-        (counts,) = histograms(FramePairs(everyone, everyone), x[None], box, edges)
+        (counts,) = histograms(FramePairs(atoms, atoms), x[None], box, edges)
         assert np.array_equal(counts, np.histogram(r[r < reach], edges)[0]), (reach, bins, name)
 
 
