@@ -81,7 +81,8 @@ endif
 WITH_GPU += REQUIRE_PLATFORMS=$(GPU) OPENMMGRAD_TEST_PLATFORM=$(GPU)
 
 test-gpu: gpu
-	$(WITH_GPU) $(GPU_PYTHON) -m pytest tests/gpu --ignore=tests/gpu/test_cuda_compiles.py -q
+	$(WITH_GPU) $(GPU_PYTHON) -m pytest tests/gpu $$(grep -rl OPENMMGRAD_TEST_PLATFORM tests --include='test_*.py') \
+	    --ignore=tests/gpu/test_cuda_compiles.py -q
 	$(WITH_GPU) cmake -S . -B build/gpu_ctest -G Ninja -DPython_EXECUTABLE="$$(command -v $(GPU_PYTHON))" -DOPENMMGRAD_TEST_CUDA=ON \
 	    -DBUILD_TESTING=ON
 	$(WITH_GPU) cmake --build build/gpu_ctest
