@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #include "TestDeviceLearnablePairForce.h"
 
-int main() { return runDeviceTests("CUDA"); }
+int main(int argc, char** argv) { return runDeviceTests("CUDA", argc, argv); }

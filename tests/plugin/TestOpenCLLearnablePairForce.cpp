@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #include "TestDeviceLearnablePairForce.h"
 
-int main() { return runDeviceTests("OpenCL"); }
+int main(int argc, char** argv) { return runDeviceTests("OpenCL", argc, argv); }
