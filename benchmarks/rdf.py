@@ -242,7 +242,9 @@ def plot(document: dict, path: Path) -> None:
         values = [times[name]["ms_per_frame"] for name in names]
         ranges = np.array([np.abs(np.array(times[name]["range"]) - times[name]["ms_per_frame"]) for name in names]).T
         axes.barh(names, values, xerr=ranges, color=["tab:red" if "ours" in name else "tab:gray" for name in names])
-        axes.set(xscale="log", xlabel="ms per frame", title=title)
+        axes.set(xlabel="ms per frame", title=title)
+        if max(values) > 10 * min(values):
+            axes.set(xscale="log", xlim=(min(values) / 3, 2 * max(values)))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
