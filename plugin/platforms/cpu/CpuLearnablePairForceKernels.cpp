@@ -5,6 +5,7 @@
 #include "openmm/internal/ContextImpl.h"
 #include "openmm/reference/ReferencePlatform.h"
 #include <algorithm>
+#include <cmath>
 
 using namespace OpenMM;
 using namespace std;
@@ -156,25 +157,26 @@ double CpuCalcLearnablePairForceKernel::execute(ContextImpl& context, bool inclu
     return addForces(context);
 }
 
+void CpuCalcLearnablePairForceKernel::packOnGrid(int sorted, int particle, const Vec3& x) {
+    const Vec3 f = list->getGeometry().toFractions(x);
+    for (int axis = 0; axis < 3; axis++)
+        grid[4 * sorted + axis] = CpuPairGeometry::toGrid(f[axis]);
+    grid[4 * sorted + 3] = types[particle];
+}
+
 void CpuCalcLearnablePairForceKernel::addForcesInSingle(ContextImpl& context) {
     vector<Vec3>& forces = *dataOf(context).forces;
     sweep(
-        context,
-        [&](int k, int i, const Vec3& x) {
-            const Vec3 f = list->getGeometry().toFractions(x);
-            for (int axis = 0; axis < 3; axis++)
-                grid[4 * k + axis] = CpuPairGeometry::toGrid(f[axis]);
-            grid[4 * k + 3] = types[i];
-        },
+        context, [&](int k, int i, const Vec3& x) { packOnGrid(k, i, x); },
         [&](int thread) {
-            vector<float>& mine = sums[thread].singleForces;
+            vector<float>& mine = sums[thread].singles;
             mine.assign(4 * numParticles, 0.0f);
             loops.addForcesInSingle(*list, table, grid.data(), list->getShare(thread), list->getShare(thread + 1),
                                     mine.data());
         },
         [&](int k, int i) {
             for (const Sums& s : sums)
-                forces[i] += Vec3(s.singleForces[4 * k], s.singleForces[4 * k + 1], s.singleForces[4 * k + 2]);
+                forces[i] += Vec3(s.singles[4 * k], s.singles[4 * k + 1], s.singles[4 * k + 2]);
         });
 }
 
@@ -206,8 +208,13 @@ void CpuCalcLearnablePairForceKernel::computeCoefficientDerivatives(ContextImpl&
 
 void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& context, const vector<Vec3>& lambda,
                                                                   vector<Vec3>& product,
-                                                                  vector<double>& parameterProduct, bool) {
+                                                                  vector<double>& parameterProduct,
+                                                                  bool inPrecisionOfForces) {
     product.resize(numParticles);
+    if (inPrecisionOfForces && !useDoublePrecision) {
+        computeProductInSingle(context, lambda, product, parameterProduct);
+        return;
+    }
     sweepInDouble(
         context,
         [&](int k, int i) {
@@ -221,6 +228,40 @@ void CpuCalcLearnablePairForceKernel::computeHessianVectorProduct(ContextImpl& c
         },
         [&](int k, int i) { product[i] = sumVectors(k); });
     collectCoefficients(parameterProduct);
+}
+
+void CpuCalcLearnablePairForceKernel::computeProductInSingle(ContextImpl& context, const vector<Vec3>& lambda,
+                                                             vector<Vec3>& product, vector<double>& parameterProduct) {
+    double largest = 0; // lambda is taken in units of it, so that nothing is too small for a float
+    for (const Vec3& v : lambda)
+        largest = max({largest, abs(v[0]), abs(v[1]), abs(v[2])});
+    const double unit = largest > 0 ? largest : 1.0;
+    singleLambda.resize(4 * numParticles);
+    sweep(
+        context,
+        [&](int k, int i, const Vec3& x) {
+            packOnGrid(k, i, x);
+            for (int axis = 0; axis < 3; axis++)
+                singleLambda[4 * k + axis] = static_cast<float>(lambda[i][axis] / unit);
+        },
+        [&](int thread) {
+            Sums& mine = sums[thread];
+            mine.singles.assign(4 * numParticles, 0.0f);
+            mine.singleMoments.assign(tableForces.size(), 0.0f);
+            mine.moments.assign(tableEnergies.size(), 0.0);
+            loops.addProductInSingle(*list, table, grid.data(), singleLambda.data(), list->getShare(thread),
+                                     list->getShare(thread + 1), mine.singles.data(), mine.singleMoments.data(),
+                                     tableForces.size() / 4, mine.moments.data());
+        },
+        [&](int k, int i) {
+            Vec3 total;
+            for (const Sums& s : sums)
+                total += Vec3(s.singles[4 * k], s.singles[4 * k + 1], s.singles[4 * k + 2]);
+            product[i] = total * (unit * table.inverseWidth);
+        });
+    collectCoefficients(parameterProduct);
+    for (double& value : parameterProduct)
+        value *= unit;
 }
 
 void CpuCalcLearnablePairForceKernel::computeVirial(ContextImpl& context, vector<double>& virial,

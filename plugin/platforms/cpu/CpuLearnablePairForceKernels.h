@@ -15,7 +15,8 @@ namespace OpenMMGrad {
  * Threads, sums and tables around the inner loops (CpuPairLoops), on a Verlet list of our own (CpuPairList).
  *
  * Forces without energy, the work of a molecular dynamics step, are in single precision unless the force asks for
- * double, summed in double precision over threads and with other forces. Everything else is in double precision.
+ * double, summed in double precision over threads and with other forces. So are Hessian-vector products where that
+ * precision is asked for. Everything else is in double precision.
  *
  * OpenMM's CPU list is not used: it demands the same exclusions of every force that shares it, and it may miss a pair.
  * For a given number of threads every sum is made in a fixed order: the same call on the same list gives the same bits.
@@ -40,9 +41,10 @@ private:
         LargestTwo displacements;
         double energy;
         double virial[9];
-        std::vector<double> vectors;     // [sorted][4]
-        std::vector<double> moments;     // see CpuSplineTable::addMoments()
-        std::vector<float> singleForces; // [sorted][4]
+        std::vector<double> vectors; // [sorted][4]
+        std::vector<double> moments; // see CpuSplineTable::addMoments()
+        std::vector<float> singles;  // [sorted][4]
+        std::vector<float> singleMoments;
     };
     void readParameters(const LearnablePairForce& force);
     void fillTable();
@@ -55,7 +57,10 @@ private:
     /** The same in double precision: also pack positions and types, and give work(share, sums) the thread's share. */
     template <class Pack, class Work, class Finish>
     void sweepInDouble(OpenMM::ContextImpl& context, Pack pack, Work work, Finish finish);
+    void packOnGrid(int sorted, int particle, const OpenMM::Vec3& x);
     void addForcesInSingle(OpenMM::ContextImpl& context);
+    void computeProductInSingle(OpenMM::ContextImpl& context, const std::vector<OpenMM::Vec3>& lambda,
+                                std::vector<OpenMM::Vec3>& product, std::vector<double>& parameterProduct);
     double addForces(OpenMM::ContextImpl& context);
     /** The sum over threads of the vectors at a sorted index. */
     OpenMM::Vec3 sumVectors(int sorted) const;
@@ -78,6 +83,7 @@ private:
     // In the list's order, see CpuPairShare:
     std::vector<double> sortedPositions, sortedLambda;
     std::vector<int32_t> grid;
+    std::vector<float> singleLambda;
 };
 
 } // namespace OpenMMGrad

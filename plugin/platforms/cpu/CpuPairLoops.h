@@ -85,6 +85,14 @@ struct CpuPairLoops {
      */
     void (*addForcesInSingle)(const CpuPairList& list, const CpuSplineTable& table, const int32_t* grid, int begin,
                               int end, float* forces);
+    /**
+     * The Hessian-vector product, see addHessianVectorProduct(), in the same way but over 1/h: of lambda and product,
+     * [sorted][4], in single precision. Moments are summed in double precision.
+     * @param rows  [numSlots][4], zeros before and after
+     */
+    void (*addProductInSingle)(const CpuPairList& list, const CpuSplineTable& table, const int32_t* grid,
+                               const float* lambda, int begin, int end, float* product, float* rows, int numSlots,
+                               double* moments);
     /** F_i = -u'(r) e, F_j = u'(r) e. @return the energy, sum u(r) */
     double (*addForces)(const CpuPairShare& share, double* forces);
     /** sum B_k(r). @param[in,out] moments  of t^p, see CpuSplineTable::addMoments(); so below */

@@ -4,6 +4,7 @@
 #include "CpuVectorsAvx2.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsProduct.h"
 #include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
@@ -11,6 +12,7 @@ namespace OpenMMGrad {
 extern const CpuPairLoops cpuAvx2Loops = {findWithin,
                                             binDistances,
                                             addForcesInSingle,
+                                            addProductInSingle,
                                             addForces,
                                             addCoefficientDerivatives,
                                             addHessianVectorProduct,

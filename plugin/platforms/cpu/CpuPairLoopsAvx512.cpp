@@ -7,6 +7,7 @@
 #include "CpuVectorsAvx512.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsProduct.h"
 #include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
@@ -14,6 +15,7 @@ namespace OpenMMGrad {
 extern const CpuPairLoops cpuAvx512Loops = {findWithin,
                                             binDistances,
                                             addForcesInSingle,
+                                            addProductInSingle,
                                             addForces,
                                             addCoefficientDerivatives,
                                             addHessianVectorProduct,

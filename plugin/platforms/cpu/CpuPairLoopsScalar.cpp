@@ -2,6 +2,7 @@
 #include "CpuVectorsScalar.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsProduct.h"
 #include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
@@ -9,6 +10,7 @@ namespace OpenMMGrad {
 extern const CpuPairLoops cpuScalarLoops = {findWithin,
                                             binDistances,
                                             addForcesInSingle,
+                                            addProductInSingle,
                                             addForces,
                                             addCoefficientDerivatives,
                                             addHessianVectorProduct,

@@ -116,45 +116,59 @@ SIMD_INLINE void packOnGrid(const CpuPairList& list, const CpuSplineTable& splin
     Ints(0).store(packed.slots + count);
 }
 
+/** Where packed pairs stand in the table. */
+template <bool oneType> SIMD_INLINE void findPlacesOnGrid(const CpuSplineTable& splines, PackedOnGrid& packed) {
+    const Ints lastInterval(splines.numIntervals - 1);
+    for (int k = 0; k < packed.count; k += Floats::Size) {
+        const Displacements d = {Floats::load(packed.x + k), Floats::load(packed.y + k), Floats::load(packed.z + k)};
+        Floats r, inverseR;
+        findRoot(findSquare(d), r, inverseR);
+        const Ints interval = min(truncate(r), lastInterval);
+        const Floats t = r - toFloats(interval);
+        t.store(packed.t + k);
+        inverseR.store(packed.inverseR + k);
+        timesFour(oneType ? interval : Ints::load(packed.slots + k) + interval).store(packed.slots + k);
+    }
+}
+
+/** A vector on i and its opposite on j: the former in place of the displacement. */
+SIMD_INLINE void exchange(PackedOnGrid& packed, int k, const Displacements& onI, float* vectors) {
+    onI.x.store(packed.x + k);
+    onI.y.store(packed.y + k);
+    onI.z.store(packed.z + k);
+    subtractRows(vectors, packed.partners + k, onI.x, onI.y, onI.z);
+}
+
+/** What was exchanged, on the particles i. */
+SIMD_INLINE void addOwn(const PackedOnGrid& packed, float* vectors) {
+    for (int s = 0, k = 0; s < packed.numParticles; s++) {
+        Displacements onI = {Floats(0.0f), Floats(0.0f), Floats(0.0f)};
+        for (; k < packed.ends[s]; k += Floats::Size) {
+            const FloatMask own = firstFloats(packed.ends[s] - k);
+            onI.x = onI.x + only(own, Floats::load(packed.x + k));
+            onI.y = onI.y + only(own, Floats::load(packed.y + k));
+            onI.z = onI.z + only(own, Floats::load(packed.z + k));
+        }
+        k = packed.ends[s];
+        addSums(vectors + 4 * packed.particles[s], onI.x, onI.y, onI.z);
+    }
+}
+
 template <bool triclinic, bool oneType, class Table>
 SIMD void addForcesOnGrid(const CpuPairList& list, const CpuSplineTable& splines, const Table& table,
                           const int32_t* grid, int begin, int end, float* forces) {
     // Lengths in intervals of the spline.
     const CpuGridScale scale(list.getGeometry(), splines.inverseWidth);
-    const Ints lastInterval(splines.numIntervals - 1);
     PackedOnGrid packed = {}; // valid also in lanes that hold no pair
     for (int i = begin, n = 0; i < end;) {
         packOnGrid<triclinic, oneType>(list, splines, scale, grid, i, n, end, packed);
-        for (int k = 0; k < packed.count; k += Floats::Size) {
-            const Displacements d = {Floats::load(packed.x + k), Floats::load(packed.y + k), Floats::load(packed.z + k)};
-            Floats r, inverseR;
-            findRoot(findSquare(d), r, inverseR);
-            const Ints interval = min(truncate(r), lastInterval);
-            const Floats t = r - toFloats(interval);
-            t.store(packed.t + k);
-            inverseR.store(packed.inverseR + k);
-            timesFour(oneType ? interval : Ints::load(packed.slots + k) + interval).store(packed.slots + k);
-        }
+        findPlacesOnGrid<oneType>(splines, packed);
         for (int k = 0; k < packed.count; k += Floats::Size) {
             const Floats overR = table.find(packed.slots + k, Floats::load(packed.t + k)) * Floats::load(packed.inverseR + k);
-            const Displacements f = {Floats::load(packed.x + k) * overR, Floats::load(packed.y + k) * overR,
-                                     Floats::load(packed.z + k) * overR};
-            f.x.store(packed.x + k);
-            f.y.store(packed.y + k);
-            f.z.store(packed.z + k);
-            subtractRows(forces, packed.partners + k, f.x, f.y, f.z);
+            exchange(packed, k, Displacements{Floats::load(packed.x + k) * overR, Floats::load(packed.y + k) * overR,
+                                              Floats::load(packed.z + k) * overR}, forces);
         }
-        for (int s = 0, k = 0; s < packed.numParticles; s++) {
-            Displacements onI = {Floats(0.0f), Floats(0.0f), Floats(0.0f)};
-            for (; k < packed.ends[s]; k += Floats::Size) {
-                const FloatMask own = firstFloats(packed.ends[s] - k);
-                onI.x = onI.x + only(own, Floats::load(packed.x + k));
-                onI.y = onI.y + only(own, Floats::load(packed.y + k));
-                onI.z = onI.z + only(own, Floats::load(packed.z + k));
-            }
-            k = packed.ends[s];
-            addSums(forces + 4 * packed.particles[s], onI.x, onI.y, onI.z);
-        }
+        addOwn(packed, forces);
     }
 }
 

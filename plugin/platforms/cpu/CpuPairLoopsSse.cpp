@@ -4,6 +4,7 @@
 #include "CpuVectorsSse.h"
 #include "CpuPairLoopsDouble.h"
 #include "CpuPairLoopsSingle.h"
+#include "CpuPairLoopsProduct.h"
 #include "CpuPairLoopsBins.h"
 
 namespace OpenMMGrad {
@@ -11,6 +12,7 @@ namespace OpenMMGrad {
 extern const CpuPairLoops cpuSseLoops = {findWithin,
                                             binDistances,
                                             addForcesInSingle,
+                                            addProductInSingle,
                                             addForces,
                                             addCoefficientDerivatives,
                                             addHessianVectorProduct,
