@@ -216,3 +216,5 @@ def test_what_openmm_refuses_is_explained():
         make_context(system, PLATFORM, positions)
     force.setExclusionParticles(0, 0, 1)
     make_context(system, PLATFORM, positions)
+    with pytest.raises(openmm.OpenMMException, match="one device is expected, found 2"):
+        openmm.Context(system, openmm.VerletIntegrator(0.001), find_platform(PLATFORM, "tests"), {"DeviceIndex": "0,0"})

@@ -52,7 +52,7 @@ void CommonPairPass::compile() {
     defines["GROUP_SIZE"] = cc.intToString(groupSize);
     defines["TILE_SIZE"] = cc.intToString(tile);
     if (localSums)
-        defines["MAX_LOCAL_SUMS"] = cc.intToString(forSums / 8);
+        defines["LOCAL_SUMS"] = cc.intToString(forSums / 8);
     if (usesPeriodic)
         defines["USE_PERIODIC"] = "1";
     if (usesExclusions)
@@ -61,7 +61,7 @@ void CommonPairPass::compile() {
     if (nb.getMaxCutoffDistance() > 1.05 * parameters.getCutoff() ||
         nb.getExclusionTiles().getSize() > static_cast<size_t>(cc.getNumAtomBlocks()))
         defines["SKIP_DISTANT_TILES"] = "1";
-    const string source = string(KernelSources::splinePair) + KernelSources::pairTiles;
+    const string source = string(KernelSources::integerSums) + KernelSources::splinePair + KernelSources::pairTiles;
     kernel = cc.compileProgram(source, defines)->createKernel("sumOverPairs");
     groupSize = max(tile, min(groupSize, kernel->getMaxBlockSize() / tile * tile));
 

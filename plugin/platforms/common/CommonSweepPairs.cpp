@@ -36,7 +36,8 @@ CommonSweepPairs::CommonSweepPairs(ComputeContext& cc, const LearnablePairForce&
         defines["USE_PERIODIC"] = "1";
     if (cc.getBoxIsTriclinic())
         defines["TRICLINIC"] = "1";
-    const string source = string(KernelSources::splinePair) + KernelSources::sweepLength + KernelSources::sweepPairs;
+    const string source = string(KernelSources::integerSums) + KernelSources::splinePair + KernelSources::sweepLength +
+                          KernelSources::sweepPairs;
     ComputeProgram program = cc.compileProgram(source, defines);
     bound.create(program, "findBounds");
     addProducts.create(program, "addPairProducts");

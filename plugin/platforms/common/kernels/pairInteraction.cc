@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The pair potential in OpenMM's nonbonded kernel, which gives r2, r, invR, atom1, atom2 and isExcluded, and takes
 // tempEnergy and dEdR = -u'(r)/r. Two particles in the same place have an energy, but no direction and so no force.
 {

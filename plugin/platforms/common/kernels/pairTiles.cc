@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Sums over the pairs of OpenMM's neighbour list, by tiles of 32 x 32 particles: first the tiles with exclusions, then
 // those of the list. One of three programs:
 //   COEFFICIENTS  sums[k] = sum B_k(r)
@@ -12,35 +13,12 @@
 
 #ifdef __OPENCL_VERSION__
     #define SYNC_TILE barrier(CLK_LOCAL_MEM_FENCE)
-    #define LOCAL_ADD(address, value) atomic_add(address, value)
     #define SYNC_UNIT 0
     #define IS_FIRST_OF_UNIT (LOCAL_ID == 0)
 #else
     #define SYNC_TILE SYNC_WARPS
-    #define LOCAL_ADD(address, value) atomicAdd(address, value)
     #define SYNC_UNIT (LOCAL_ID/TILE_SIZE)
     #define IS_FIRST_OF_UNIT ((LOCAL_ID & (TILE_SIZE-1)) == 0)
-#endif
-
-DEVICE mm_long toInteger(real value, real scale) {
-    const real largest = 2.88230376e17f;   // 2^58: what is too large for its scale stays finite
-    return (mm_long) rint(fmax(-largest, fmin(largest, value*scale)));
-}
-
-#ifdef MAX_LOCAL_SUMS
-/** Add to a 64 bit sum made of two words, low then high: local memory has fast atomics for words. */
-DEVICE void addToSum(LOCAL_ARG unsigned int* sums, int index, mm_long value) {
-    const unsigned int low = (unsigned int) value;
-    const unsigned int before = LOCAL_ADD(&sums[2*index], low);
-    const unsigned int carry = (before+low < low ? 1 : 0);
-    const unsigned int high = (unsigned int) (value >> 32)+carry;
-    if (high != 0)
-        LOCAL_ADD(&sums[2*index+1], high);
-}
-#else
-DEVICE void addToSum(GLOBAL mm_ulong* sums, int index, mm_long value) {
-    ATOMIC_ADD(&sums[index], (mm_ulong) value);
-}
 #endif
 
 KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RESTRICT classes, GLOBAL const int* RESTRICT rows,
@@ -71,8 +49,8 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #ifdef SKIP_DISTANT_TILES
     LOCAL int nearby[GROUP_SIZE/TILE_SIZE];
 #endif
-#ifdef MAX_LOCAL_SUMS
-    LOCAL unsigned int localSums[2*MAX_LOCAL_SUMS];
+#ifdef LOCAL_SUMS
+    LOCAL unsigned int localSums[2*LOCAL_SUMS];
     for (int k = LOCAL_ID; k < 2*numSums; k += LOCAL_SIZE)
         localSums[k] = 0;
     SYNC_THREADS;
@@ -242,7 +220,7 @@ KERNEL void sumOverPairs(GLOBAL const real4* RESTRICT posq, GLOBAL const int* RE
 #endif
     }
     SYNC_THREADS;
-#ifdef MAX_LOCAL_SUMS
+#ifdef LOCAL_SUMS
     for (int k = LOCAL_ID; k < numSums; k += LOCAL_SIZE) {
         const mm_ulong share = localSums[2*k]+(((mm_ulong) localSums[2*k+1]) << 32);
         if (share != 0)

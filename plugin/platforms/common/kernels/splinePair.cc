@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The spline of a pair on a device: the basis of SplineBasis.h, and a potential given as one cubic per interval,
 // u = c.x + c.y t + c.z t^2 + c.w t^3 with t = r/h - interval. Derivatives are with respect to t: multiply by 1/h.
 

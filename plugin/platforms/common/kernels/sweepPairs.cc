@@ -34,25 +34,6 @@ KERNEL void findBounds(int numWindows, int numRows, int numBlocks, int numAtoms,
     }
 }
 
-#ifdef __OPENCL_VERSION__
-    #define LOCAL_ADD(address, value) atomic_add(address, value)
-#else
-    #define LOCAL_ADD(address, value) atomicAdd(address, value)
-#endif
-
-#ifdef LOCAL_SUMS
-/** Add to a 64 bit sum made of two words, low then high: local memory has fast atomics for words. */
-DEVICE void addToSum(LOCAL_ARG unsigned int* sums, int index, mm_long value) {
-    const unsigned int low = (unsigned int) value;
-    const unsigned int before = LOCAL_ADD(&sums[2 * index], low);
-    const unsigned int high = (unsigned int) (value >> 32) + (before + low < low ? 1 : 0);
-    if (high != 0)
-        LOCAL_ADD(&sums[2 * index + 1], high);
-}
-#else
-DEVICE void addToSum(GLOBAL mm_ulong* sums, int index, mm_long value) { ATOMIC_ADD(&sums[index], (mm_ulong) value); }
-#endif
-
 /**
  * gx += (dF/dx) a and sums += h (dF/dc)^T a / |a|, in fixed point; h is the width of an interval. On i, with e = (x_i - x_j)/r and w = a_i - a_j:
  * -[u'' (e.w) e + (u'/r) (w - (e.w) e)]; for coefficient k: -(e.w) h B'_k(r).
