@@ -19,6 +19,7 @@ import platform as machine
 import subprocess
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -122,10 +123,11 @@ def check(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def gradient_lines(n: int, start: tuple, options: argparse.Namespace) -> dict[str, Callable[[], float]]:
-    """A window of dynamics, and the same with its gradient, in seconds."""
+    """A window of dynamics, and gradients of such windows by themselves and many at once, in seconds per window."""
     model = lj.model(n)
     plain = lj.Device(options.platform, options.precision, options.device).context(lj.learnable(n), n)
-    propagator = og.Propagator(model, lj.TIMESTEP, options.steps, stride=options.steps, platform=options.platform,
+    where = f"{options.platform}:{options.precision}:{options.device}"
+    propagator = og.Propagator(model, lj.TIMESTEP, options.steps, stride=options.steps, platform=where,
                                temperature=lj.TEMPERATURE)  # fmt: skip
 
     def dynamics() -> float:
@@ -137,14 +139,16 @@ def gradient_lines(n: int, start: tuple, options: argparse.Namespace) -> dict[st
         lj.wait(plain)
         return perf_counter() - begin
 
-    def gradient() -> float:
+    def gradient(n_windows: int) -> float:
+        initial = [np.repeat(values[None], n_windows, axis=0) for values in start]
         model.zero_grad()
         begin = perf_counter()
-        path = propagator(initial=start)
-        ((path.positions[0, -1] - path.positions[0, 0]) ** 2).sum().backward()
-        return perf_counter() - begin
+        path = propagator(initial=initial)
+        ((path.positions[:, -1] - path.positions[:, 0]) ** 2).sum().backward()
+        return (perf_counter() - begin) / n_windows
 
-    lines = {"dynamics": dynamics, "gradient": gradient}
+    together = [count for count in (1, options.windows) if n * count <= options.gradient_up_to]
+    lines = {"dynamics": dynamics} | {f"{count} windows": partial(gradient, count) for count in together}
     for line in lines.values():
         line()
     return lines
@@ -184,10 +188,11 @@ def measure(n: int, peaks: tuple[float, float] | None, options: argparse.Namespa
               f"over energy and forces {text(result['over energy and forces'][name])}", flush=True)  # fmt: skip
     if n <= options.gradient_up_to:
         windows = take_turns(gradient_lines(n, start, options), options.rounds)
-        result["gradient"] = {"steps": options.steps, "seconds": spread(windows["gradient"]),
-                              "over_dynamics": ratios(windows, "dynamics")["gradient"]}  # fmt: skip
-        print(f"  gradient of {options.steps} steps: {np.median(windows['gradient']):.3f} s, over dynamics "
-              f"{text(result['gradient']['over_dynamics'])}", flush=True)  # fmt: skip
+        result["gradient"] = {"steps": options.steps, "over_dynamics": ratios(windows, "dynamics"),
+                              "seconds": {name: spread(values) for name, values in windows.items()}}  # fmt: skip
+        for name in list(windows)[1:]:
+            print(f"  gradient of {options.steps} steps, {name} at once: {np.median(windows[name]):.3f} s for each, "
+                  f"over dynamics {text(result['gradient']['over_dynamics'][name])}", flush=True)  # fmt: skip
     return result
 
 
@@ -224,8 +229,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="of each spell")
     parser.add_argument("--melt", type=float, default=2.0, help="ps from the lattice")
     parser.add_argument("--steps", type=int, default=200, help="of a gradient's window")
+    parser.add_argument("--windows", type=int, default=16, help="swept at once, beside one by itself")
     parser.add_argument("--check-size", type=int, default=1000, help="particles for the comparison with Reference")
-    parser.add_argument("--gradient-up-to", type=int, default=64000, help="particles")
+    parser.add_argument("--gradient-up-to", type=int, default=64000, help="particles of all windows")
     parser.add_argument("--torch-up-to", type=int, default=16000, help="particles")
     parser.add_argument("--tflops", type=float, help="peak of the device in single precision; default: if it is known")
     parser.add_argument("--gbs", type=float, help="GB/s of its memory; default: if it is known")

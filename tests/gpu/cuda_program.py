@@ -74,7 +74,7 @@ def swept(case: str, precision: str) -> None:
     sweep.reverse(x, v)
 
 
-def propagated(integrator: openmm.Integrator) -> None:
+def propagated(integrator: openmm.Integrator, precision: str) -> None:
     """Two windows at once, with forces beside the pairs, whose parameters are learnt: one in closed form, one not."""
     system, bond, charges = openmm.System(), openmm.CustomBondForce("0.5*k*(r-0.2)^2"), openmm.NonbondedForce()
     charges.setNonbondedMethod(charges.CutoffPeriodic)
@@ -93,7 +93,7 @@ def propagated(integrator: openmm.Integrator) -> None:
     model.add_pair_potential(og.LennardJones(0.3, 1.0, cutoff=0.8))
     model.add_parameters({"k": 1000.0, "q": 0.1})
     x = torch.as_tensor(np.random.default_rng(0).random((2, N, 3)) * 2)
-    path = og.propagate(model, n_steps=4, stride=2, initial=(x, torch.zeros_like(x)), platform="CUDA",
+    path = og.propagate(model, n_steps=4, stride=2, initial=(x, torch.zeros_like(x)), platform=f"CUDA:{precision}",
                         temperature=100.0, integrator=integrator)  # fmt: skip
     path.positions.sum().backward()
 
@@ -121,8 +121,9 @@ def main() -> None:
         found[name] = {label: recorded(call) for label, call in calls(context, force).items()}
         del context
     sweeps = {case: lambda case=case: swept(case, precision) for case in ("all at once", "non-periodic")}
-    sweeps |= {"LangevinMiddle": lambda: propagated(openmm.LangevinMiddleIntegrator(100.0, 1.0, 0.002)),
-               "Nose-Hoover": lambda: propagated(og.NoseHooverChainIntegrator(100.0, 0.002, 3 * N))}  # fmt: skip
+    noisy, chain = openmm.LangevinMiddleIntegrator(100.0, 1.0, 0.002), og.NoseHooverChainIntegrator(100.0, 0.002, 3 * N)
+    sweeps |= {"LangevinMiddle": lambda: propagated(noisy, precision),
+               "Nose-Hoover": lambda: propagated(chain, precision)}  # fmt: skip
     print(json.dumps({"forces": found, "sweeps": {name: recorded(call) for name, call in sweeps.items()}}))
 
 
