@@ -34,6 +34,12 @@ KERNEL void findBounds(int numWindows, int numRows, int numBlocks, int numAtoms,
     }
 }
 
+#ifdef __OPENCL_VERSION__
+    #define LOWEST_BIT(word) (31 - (int) clz((word) & (~(word) + 1)))
+#else
+    #define LOWEST_BIT(word) (__ffs((int) (word)) - 1)
+#endif
+
 /**
  * gx += (dF/dx) a and sums += h (dF/dc)^T a / |a|, in fixed point; h is the width of an interval. On i, with e = (x_i - x_j)/r and w = a_i - a_j:
  * -[u'' (e.w) e + (u'/r) (w - (e.w) e)]; for coefficient k: -(e.w) h B'_k(r).
@@ -117,15 +123,28 @@ KERNEL void addPairProducts(int numWindows, int numRows, int row, int numBlocks,
                 }
                 SYNC_THREADS;
                 const int count = other >= 0 && present ? min(32, numAtoms - 32 * other) : 0;
+                // First who is near, then the pairs: threads that wait for each other have different ones at a time.
+                unsigned int within = 0;
                 for (int j = 0; j < count; j++) {
                     const real4 q = otherPositions[32 * part + j];
-                    real4 delta = make_real4(position.x - q.x, position.y - q.y, position.z - q.z, 0);
+                    real3 delta = make_real3(position.x - q.x, position.y - q.y, position.z - q.z);
 #ifdef USE_PERIODIC
                     APPLY_PERIODIC_TO_DELTA(delta)
 #endif
                     const real r2 = delta.x * delta.x + delta.y * delta.y + delta.z * delta.z;
-                    if (r2 >= CUTOFF * CUTOFF || slot == 32 * other + j)
-                        continue;
+                    within |= (unsigned int) (r2 < CUTOFF * CUTOFF ? 1 : 0) << j;
+                }
+                if (other == block)
+                    within &= ~(1u << lane);
+                while (within != 0) {
+                    const int j = LOWEST_BIT(within);
+                    within &= within - 1;
+                    const real4 q = otherPositions[32 * part + j];
+                    real3 delta = make_real3(position.x - q.x, position.y - q.y, position.z - q.z);
+#ifdef USE_PERIODIC
+                    APPLY_PERIODIC_TO_DELTA(delta)
+#endif
+                    const real r2 = delta.x * delta.x + delta.y * delta.y + delta.z * delta.z;
                     const int tableRow = tableRows[ownClass * NUM_CLASSES + otherClasses[32 * part + j]];
                     bool interact = tableRow >= 0;
 #ifdef USE_EXCLUSIONS
