@@ -41,8 +41,8 @@ KERNEL void findBounds(int numWindows, int numRows, int numBlocks, int numAtoms,
 #endif
 
 /**
- * gx += (dF/dx) a and sums += h (dF/dc)^T a / |a|, in fixed point; h is the width of an interval. On i, with e = (x_i - x_j)/r and w = a_i - a_j:
- * -[u'' (e.w) e + (u'/r) (w - (e.w) e)]; for coefficient k: -(e.w) h B'_k(r).
+ * gx += (dF/dx) a and sums += h (dF/dc)^T a / |a|, in fixed point; h is the width of an interval. On i, with
+ * e = (x_i - x_j)/r and w = a_i - a_j: -[u'' (e.w) e + (u'/r) (w - (e.w) e)]; for coefficient k: -(e.w) h B'_k(r).
  */
 KERNEL void addPairProducts(int numWindows, int numRows, int row, int numBlocks, int numAtoms,
                             GLOBAL const real4* RESTRICT positions, GLOBAL const real4* RESTRICT bounds,
