@@ -35,7 +35,8 @@ private:
 };
 
 /** An array of at least one element, made anew where its size or that of its elements has changed. */
-template <class Array> void prepareArray(OpenMM::ComputeContext& cc, Array& array, size_t size, int elementSize, const char* name) {
+template <class Array>
+void prepareArray(OpenMM::ComputeContext& cc, Array& array, size_t size, int elementSize, const char* name) {
     size = std::max<size_t>(size, 1);
     if (!array || array->getElementSize() != elementSize) {
         array.reset(new OpenMM::ComputeArray());
