@@ -98,10 +98,11 @@ def test_structure_and_dynamics_fit_together():
     history = og.fit(targets, method=torch.optim.Adam, lr=0.05, max_steps_per_sample=6, n_eff_min=0.3,
                      max_iterations=4, progress=False)
     epsilon = sampler.model.terms[0].potential.epsilon.item()
-    assert abs(history.column("parameter k")[-1] / 40 - 1) < 0.1
-    assert abs(epsilon - 1) < 0.07
+    # of 10 seeds: k/40 1.00 and epsilon 0.98 on average, with standard deviations of 0.041 and 0.034; chi2 0.2 to 2.05
+    assert abs(history.column("parameter k")[-1] / 40 - 1) < 4 * 0.041 < 0.25
+    assert abs(epsilon - 1) < 4 * 0.034 < 0.2
     for name in ("chi2 g(r)", "chi2 C(t)"):
-        assert history.column(name)[-1] < 2 < history.column(name)[0]
+        assert history.column(name)[-1] < 3 < history.column(name)[0]
     assert history.bands == {} and "error k" not in history.rows[-1]  # paths have no linear response here
 
 
