@@ -157,7 +157,8 @@ def calls_of(context: openmm.Context) -> dict[str, Callable[[], object]]:
         "forces": lambda: context.getState(forces=True),
         "energy and forces": lambda: context.getState(energy=True, forces=True),
         "coefficient derivatives": lambda: force.computeCoefficientDerivatives(context),
-        "Hessian-vector product": lambda: force.computeHessianVectorProduct(context, lam),
+        "Hessian-vector product, double": lambda: force.computeHessianVectorProduct(context, lam),
+        "Hessian-vector product, single": lambda: force.computeHessianVectorProduct(context, lam, True),
         "virial": lambda: force.computeVirial(context),
     }
 

@@ -176,7 +176,7 @@ def plot(document: dict, file: Path) -> None:
                      label="stored" if stored else "checkpoints every sqrt(T)")  # fmt: skip
     axes[2].set(xlabel="steps T", ylabel="peak memory, MiB")
     for axis in axes:
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, framealpha=0.6)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
 
