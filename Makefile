@@ -58,12 +58,14 @@ validate: setup
 	$(RUN) -m pytest tests/validation -q -s
 
 bench: setup
-	$(RUN) benchmarks/force.py --json $(OUT)/force.json
+	$(RUN) benchmarks/force.py --json $(OUT)/force.json --plot $(OUT)/force.png
+	$(RUN) benchmarks/force_bounds.py --json $(OUT)/force_bounds.json
 	$(RUN) benchmarks/fit.py --json $(OUT)/fit.json
 	$(RUN) benchmarks/methods.py --json $(OUT)/methods.json
 	$(RUN) benchmarks/backends.py --json $(OUT)/backends.json
 	$(RUN) benchmarks/gradient.py --n 1000 4000 --json $(OUT)/gradient.json --plot $(OUT)/gradient.png
 	$(RUN) benchmarks/rdf.py --json $(OUT)/rdf.json --plot $(OUT)/rdf.png
+	$(RUN) benchmarks/resolution.py --json $(OUT)/resolution.json --plot $(OUT)/resolution.png
 
 ifeq ($(WHEELS),)
 gpu: setup
