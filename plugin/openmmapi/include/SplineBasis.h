@@ -36,6 +36,18 @@ struct SplineBasis {
         s[2] = (1 - 3 * t) * w2;
         s[3] = t * w2;
     }
+    /** As polynomials of t: B_{i+m} = sum_p cubics[p][m] t^p, from value and derivatives at t = 0. */
+    static inline void polynomials(double cubics[4][4]) {
+        double last[4];
+        values(0.0, cubics[0]);
+        derivatives(0.0, 1.0, cubics[1]);
+        secondDerivatives(0.0, 1.0, cubics[2]);
+        secondDerivatives(1.0, 1.0, last);
+        for (int m = 0; m < 4; m++) {
+            cubics[3][m] = (last[m] - cubics[2][m]) / 6;
+            cubics[2][m] /= 2;
+        }
+    }
 };
 
 } // namespace OpenMMGrad

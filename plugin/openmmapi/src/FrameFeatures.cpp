@@ -5,6 +5,7 @@
 #include "CpuPairLoops.h"
 #include "analysis/FrameThreads.h"
 #include "internal/CheckArgument.h"
+#include "SplineBasis.h"
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -29,7 +30,7 @@ struct FrameFeatures::Spline {
         table.slots = slots.data();
         table.energies = nullptr;
         table.forces = nullptr;
-        fillBasis(table.basis);
+        SplineBasis::polynomials(table.basis);
     }
 
     const CpuPairLoops& loops;

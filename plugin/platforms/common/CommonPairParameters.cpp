@@ -87,12 +87,8 @@ bool CommonPairParameters::update(const LearnablePairForce& force) {
 }
 
 void CommonPairParameters::fillTable(const LearnablePairForce& force) {
-    // The basis is a cubic in t: its value and derivatives at t = 0 give the cubic of u.
-    double values[4], slopes[4], curvatures[4], last[4];
-    SplineBasis::values(0.0, values);
-    SplineBasis::derivatives(0.0, 1.0, slopes);
-    SplineBasis::secondDerivatives(0.0, 1.0, curvatures);
-    SplineBasis::secondDerivatives(1.0, 1.0, last);
+    double basis[4][4];
+    SplineBasis::polynomials(basis);
     const double width = cutoff / numIntervals, nearest = cutoff / 32;
     vector<double> cubics(4 * numTypePairs * numIntervals, 0.0), c;
     largestStiffness = largestVirial = 0;
@@ -101,12 +97,9 @@ void CommonPairParameters::fillTable(const LearnablePairForce& force) {
             force.getCoefficients(a, b, c);
             for (int interval = 0; interval < numIntervals; interval++) {
                 double* u = &cubics[4 * (force.getTypePairIndex(a, b) * numIntervals + interval)];
-                for (int m = 0; m < 4; m++) {
-                    u[0] += c[interval + m] * values[m];
-                    u[1] += c[interval + m] * slopes[m];
-                    u[2] += c[interval + m] * curvatures[m] / 2;
-                    u[3] += c[interval + m] * (last[m] - curvatures[m]) / 6;
-                }
+                for (int p = 0; p < 4; p++)
+                    for (int m = 0; m < 4; m++)
+                        u[p] += c[interval + m] * basis[p][m];
                 const double slope = (abs(u[1]) + 2 * abs(u[2]) + 3 * abs(u[3])) / width;
                 const double curvature = (2 * abs(u[2]) + 6 * abs(u[3])) / (width * width);
                 largestVirial = max(largestVirial, slope * (interval + 1) * width);

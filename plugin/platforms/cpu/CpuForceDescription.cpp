@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "CpuForceDescription.h"
-#include "SplineBasis.h"
 #include <set>
 
 using namespace std;
@@ -41,19 +40,6 @@ vector<int> slotsOf(const LearnablePairForce& force) {
         for (int b = 0; b < numTypes; b++)
             slots[a * numTypes + b] = force.getTypePairIndex(a, b) * (force.getNumCoefficients() - 3);
     return slots;
-}
-
-void fillBasis(double basis[4][4]) {
-    // The basis is a cubic in t: its value and derivatives at t = 0 give the polynomial.
-    double last[4];
-    SplineBasis::values(0.0, basis[0]);
-    SplineBasis::derivatives(0.0, 1.0, basis[1]);
-    SplineBasis::secondDerivatives(0.0, 1.0, basis[2]);
-    SplineBasis::secondDerivatives(1.0, 1.0, last);
-    for (int m = 0; m < 4; m++) {
-        basis[3][m] = (last[m] - basis[2][m]) / 6;
-        basis[2][m] /= 2;
-    }
 }
 
 } // namespace OpenMMGrad

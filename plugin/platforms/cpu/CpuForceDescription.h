@@ -12,8 +12,6 @@ namespace OpenMMGrad {
 PairSelection selectionOf(const LearnablePairForce& force);
 /** CpuSplineTable::slots. */
 std::vector<int> slotsOf(const LearnablePairForce& force);
-/** The splines of an interval as polynomials, CpuSplineTable::basis. */
-void fillBasis(double basis[4][4]);
 
 } // namespace OpenMMGrad
 

@@ -2,6 +2,7 @@
 #include "CpuLearnablePairForceKernels.h"
 #include "CpuBarrier.h"
 #include "CpuForceDescription.h"
+#include "SplineBasis.h"
 #include "openmm/internal/ContextImpl.h"
 #include "openmm/reference/ReferencePlatform.h"
 #include <algorithm>
@@ -60,7 +61,7 @@ void CpuCalcLearnablePairForceKernel::fillTable() {
     table.numIntervals = numIntervals;
     table.cutoff = cutoff;
     table.inverseWidth = numIntervals / cutoff;
-    fillBasis(table.basis);
+    SplineBasis::polynomials(table.basis);
     tableEnergies.assign(4 * numTypePairs * numIntervals, 0.0);
     tableForces.assign(4 * numTypePairs * numIntervals, 0.0f);
     for (int slot = 0; slot < numTypePairs * numIntervals; slot++) {

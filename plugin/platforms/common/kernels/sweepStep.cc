@@ -2,6 +2,18 @@
 // The states of windows and their adjoint, in the particles' own order: double [window][particle][3]. A window's order says
 // which particle is where among the sorted ones, that pairs are computed with. Groups have GROUP threads.
 
+/** Over the threads of a group, all of which must come here: the sum is the first thread's. */
+DEVICE double sumOverGroup(double value, LOCAL_ARG double* buffer) {
+    buffer[LOCAL_ID] = value;
+    SYNC_THREADS;
+    for (int offset = GROUP / 2; offset > 0; offset /= 2) {
+        if (LOCAL_ID < offset)
+            buffer[LOCAL_ID] += buffer[LOCAL_ID + offset];
+        SYNC_THREADS;
+    }
+    return buffer[0];
+}
+
 KERNEL void storeState(int numAtoms, int row, int velocityRow, GLOBAL const real4* RESTRICT posq,
                        GLOBAL const real4* RESTRICT correction, GLOBAL const mixed4* RESTRICT velm,
                        GLOBAL const int* RESTRICT atomIndex, GLOBAL const int4* RESTRICT cellOffsets, double4 boxX,
@@ -177,15 +189,9 @@ KERNEL void beginStep(int phases, int numWindows, int numAtoms, int paddedNumAto
         }
         else if ((phases & KICK) != 0)
             for (int axis = 0; axis < 3; axis++) {
-                buffer[LOCAL_ID] = axis == 0 ? mx : axis == 1 ? my : mz;
-                SYNC_THREADS;
-                for (int offset = GROUP / 2; offset > 0; offset /= 2) {
-                    if (LOCAL_ID < offset)
-                        buffer[LOCAL_ID] += buffer[LOCAL_ID + offset];
-                    SYNC_THREADS;
-                }
+                const double sum = sumOverGroup(axis == 0 ? mx : axis == 1 ? my : mz, buffer);
                 if (LOCAL_ID == 0)
-                    momenta[3 * unit + axis] = buffer[0];
+                    momenta[3 * unit + axis] = sum;
                 SYNC_THREADS;
             }
     }
@@ -243,15 +249,9 @@ KERNEL void projectForceDifference(int numAtoms, int paddedNumAtoms, double scal
             const int index = 3 * atomIndex[i] + axis;
             sum += direction[index] * (double) (kept[index] - forces[i + axis * paddedNumAtoms]);
         }
-    buffer[LOCAL_ID] = sum;
-    SYNC_THREADS;
-    for (int offset = GROUP / 2; offset > 0; offset /= 2) {
-        if (LOCAL_ID < offset)
-            buffer[LOCAL_ID] += buffer[LOCAL_ID + offset];
-        SYNC_THREADS;
-    }
+    const double total = sumOverGroup(sum, buffer);
     if (LOCAL_ID == 0)
-        products[entry] += scale * buffer[0];
+        products[entry] += scale * total;
 }
 
 /** product -= (dU/dp)(x +- h a) / +-2h, of OpenMM's energy derivative number `column`. One group. */
@@ -262,13 +262,7 @@ KERNEL void addEnergyDerivative(int size, int numDerivatives, int column, double
     double sum = 0;
     for (int i = column + LOCAL_ID * numDerivatives; i < size; i += LOCAL_SIZE * numDerivatives)
         sum += derivatives[i];
-    buffer[LOCAL_ID] = sum;
-    SYNC_THREADS;
-    for (int offset = GROUP / 2; offset > 0; offset /= 2) {
-        if (LOCAL_ID < offset)
-            buffer[LOCAL_ID] += buffer[LOCAL_ID + offset];
-        SYNC_THREADS;
-    }
+    const double total = sumOverGroup(sum, buffer);
     if (LOCAL_ID == 0)
-        products[entry] -= buffer[0] * longestOf(squares, 0, numParts) / (2 * displacement);
+        products[entry] -= total * longestOf(squares, 0, numParts) / (2 * displacement);
 }
